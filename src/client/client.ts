@@ -1,0 +1,247 @@
+/**
+ * The main-thread facade: `loadModel` starts the engine worker, and `Model` and `Session` are handles on what lives
+ * there. Nothing is computed here. Errors that come back are rebuilt into their classes; an `AbortSignal` becomes a
+ * `cancel` call; a generation is pulled token by token.
+ */
+import { proxy, releaseProxy, wrap, type Remote } from "comlink";
+import { DeviceError, rebuildError, UsageError } from "../errors.ts";
+import type { ModelSpec } from "../models/spec.ts";
+import type { EngineHostApi } from "./protocol.ts";
+import type {
+  AdapterSummary,
+  GenerateOptions,
+  LoadOptions,
+  MemoryPlan,
+  ModelSource,
+  ResidencyLayer,
+  SessionOptions,
+  Stats,
+  StepEvent,
+  TraceRow,
+} from "./types.ts";
+import { startWorker } from "./worker.ts";
+
+/**
+ * Opens a model in a worker of its own.
+ *
+ * @param source URL of a `.gguf` file or of a folder with `config.json`; `File`(s) the user picked; files in memory.
+ * @throws SourceError, FormatError, UnsupportedError, BudgetError or DeviceError, each saying what to do; `AbortError`
+ * when `options.signal` fires. Whatever is thrown, the worker and every buffer are gone.
+ */
+export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  const { signal, onProgress, workerUrl, ...wire } = options;
+  signal?.throwIfAborted();
+  const border = new Border(startWorker(workerUrl));
+  const listener = onProgress ? proxy(onProgress) : null;
+  try {
+    const where = absolute(source);
+    const { spec, adapter } = await border.call(signal, (host, callId) => host.load(where, wire, callId, listener));
+    return new Model(border, spec, adapter);
+  } catch (error) {
+    border.close();
+    throw error;
+  }
+}
+
+/** A loaded model. Made by `loadModel`; ends with `dispose`. */
+export class Model {
+  /** The model's blueprint, plain data. */
+  readonly spec: ModelSpec;
+  /** The adapter that the engine runs on. */
+  readonly adapter: AdapterSummary;
+  readonly #border: Border;
+
+  /** @internal */
+  constructor(border: Border, spec: ModelSpec, adapter: AdapterSummary) {
+    this.#border = border;
+    this.spec = spec;
+    this.adapter = adapter;
+  }
+
+  /** A new timeline with a KV cache of its own. @throws BudgetError when its cache leaves no room for the experts. */
+  async createSession(options: SessionOptions = {}): Promise<Session> {
+    const { sessionId, contextLength } = await this.#border.call(undefined, (host) => host.createSession(options));
+    return new Session(this.#border, sessionId, contextLength);
+  }
+
+  /** Token ids of `text`. @throws UnsupportedError when the checkpoint has no tokenizer. */
+  encode(text: string): Promise<number[]> {
+    return this.#border.call(undefined, (host) => host.encode(text));
+  }
+
+  /** Text of `ids`. @throws UnsupportedError when the checkpoint has no tokenizer. */
+  decode(ids: readonly number[]): Promise<string> {
+    return this.#border.call(undefined, (host) => host.decodeText(ids));
+  }
+
+  /** Cumulative counters since the load; each is documented at `Stats`. */
+  stats(): Promise<Stats> {
+    return this.#border.call(undefined, (host) => host.stats());
+  }
+
+  /** How the GPU budget is spent, and its smallest and largest useful values, in bytes. */
+  memory(): Promise<MemoryPlan> {
+    return this.#border.call(undefined, (host) => host.memory());
+  }
+
+  /** Changes the GPU budget between two steps; results do not change. @throws BudgetError naming the smallest that works. */
+  setBudget(gpuBudgetBytes: number): Promise<MemoryPlan> {
+    return this.#border.call(undefined, (host) => host.setBudget(gpuBudgetBytes));
+  }
+
+  /** Which experts are resident now, a flag per expert of every MoE layer. */
+  residency(): Promise<ResidencyLayer[]> {
+    return this.#border.call(undefined, (host) => host.residency());
+  }
+
+  /** Calls `listener` after every step with what it chose, fetched and evicted; `null` stops. */
+  watch(listener: ((event: StepEvent) => void) | null): Promise<void> {
+    return this.#border.call(undefined, (host) => host.watch(listener ? proxy(listener) : null));
+  }
+
+  /** Starts recording the routing of every step; `takeTrace` ends it and gives the rows. */
+  startTrace(): Promise<void> {
+    return this.#border.call(undefined, (host) => host.startTrace());
+  }
+
+  takeTrace(): Promise<TraceRow[]> {
+    return this.#border.call(undefined, (host) => host.takeTrace());
+  }
+
+  /**
+   * Frees the model, its sessions and its worker. Gives the bytes by owner that the buffer ledger still held afterwards:
+   * an empty record. A second call does nothing.
+   */
+  async dispose(): Promise<Readonly<Record<string, number>>> {
+    if (this.#border.closed) return {};
+    const left = await this.#border.call(undefined, (host) => host.dispose());
+    this.#border.close();
+    return left;
+  }
+}
+
+/** One timeline of tokens with its KV cache. Made by `Model.createSession`; ends with `dispose`. */
+export class Session {
+  /** Most tokens the timeline can hold. */
+  readonly contextLength: number;
+  readonly #border: Border;
+  readonly #id: number;
+
+  /** @internal */
+  constructor(border: Border, id: number, contextLength: number) {
+    this.#border = border;
+    this.#id = id;
+    this.contextLength = contextLength;
+  }
+
+  /**
+   * Appends `tokenIds` (one or more) to the timeline.
+   * @returns logits [vocabSize] after the last of them.
+   * @throws UsageError for an id outside the vocabulary or a timeline that would outgrow `contextLength`.
+   */
+  prefill(tokenIds: readonly number[], options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
+    const ids = Array.from(tokenIds);
+    return this.#border.call(options.signal, (host, callId) => host.prefill(this.#id, ids, callId));
+  }
+
+  /** Appends one token, by the decode path. @returns logits [vocabSize] after it. */
+  decode(tokenId: number, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
+    return this.#border.call(options.signal, (host, callId) => host.decode(this.#id, tokenId, callId));
+  }
+
+  /** Keeps the first `length` tokens of the timeline and forgets the rest. */
+  rewind(length: number): Promise<void> {
+    return this.#border.call(undefined, (host) => host.rewind(this.#id, length));
+  }
+
+  /** The token ids of the timeline. */
+  tokens(): Promise<number[]> {
+    return this.#border.call(undefined, (host) => host.tokens(this.#id));
+  }
+
+  /**
+   * Continues the timeline, one sampled id at a time; every id given is part of the timeline, and leaving the loop
+   * early leaves the rest ungenerated. Ends at `maxTokens`, at a stop id (not given), or when the context is full.
+   * @throws `AbortError` within one step of `options.signal` firing.
+   */
+  async *generate(options: GenerateOptions = {}): AsyncGenerator<number, void, undefined> {
+    const { signal, ...wire } = options;
+    signal?.throwIfAborted();
+    const generation = await this.#border.call(undefined, (host) => host.generate(this.#id, wire));
+    try {
+      for (;;) {
+        const id = await this.#border.call(signal, (host, callId) => host.generateNext(generation, callId));
+        if (id === null) return;
+        yield id;
+      }
+    } finally {
+      if (!this.#border.closed) await this.#border.call(undefined, (host) => host.generateReturn(generation));
+    }
+  }
+
+  /** Frees the KV cache. A second call does nothing. */
+  dispose(): Promise<void> {
+    if (this.#border.closed) return Promise.resolve();
+    return this.#border.call(undefined, (host) => host.disposeSession(this.#id));
+  }
+}
+
+/** The connection to one engine worker: call ids, cancellation, rebuilt errors, and what happens when it dies. */
+class Border {
+  closed = false;
+  readonly #worker: Worker;
+  readonly #host: Remote<EngineHostApi>;
+  #died: Promise<never>;
+  #nextCall = 1;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+    this.#host = wrap<EngineHostApi>(worker);
+    this.#died = new Promise<never>((_, reject) => {
+      worker.addEventListener("error", (event) => {
+        event.preventDefault();
+        reject(new DeviceError(`The engine worker stopped: ${event.message || "its script did not load"}.`));
+      });
+    });
+    this.#died.catch(() => {});
+  }
+
+  async call<T>(
+    signal: AbortSignal | undefined,
+    run: (host: Remote<EngineHostApi>, callId: number) => Promise<T>,
+  ): Promise<T> {
+    if (this.closed) throw new UsageError("This model was disposed. Load it again to use it.");
+    signal?.throwIfAborted();
+    const callId = this.#nextCall++;
+    const cancel = () => void this.#host.cancel(callId);
+    signal?.addEventListener("abort", cancel);
+    try {
+      return await Promise.race([run(this.#host, callId), this.#died]);
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw rebuildError(error);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#host[releaseProxy]();
+    this.#worker.terminate();
+  }
+}
+
+/** A URL that the worker can use: relative ones are resolved against the page. */
+function absolute(source: ModelSource): Exclude<ModelSource, URL> {
+  if (source instanceof URL) return source.href;
+  if (typeof source !== "string") return source;
+  try {
+    return new URL(source, globalThis.document?.baseURI).href;
+  } catch {
+    throw new UsageError(`"${source}" is not a URL. Give a .gguf file or a folder that holds config.json.`);
+  }
+}
+
+

@@ -1,0 +1,59 @@
+/**
+ * The worker border: the calls that the engine worker answers, types only. Arguments and results are plain data, or
+ * a callback that the client proxies and releases. An `AbortSignal` does not cross: a call that can be aborted carries
+ * a `callId`, and the client sends `cancel(callId)` when its signal fires.
+ */
+import type {
+  AdapterSummary,
+  GenerateOptions,
+  LoadOptions,
+  LoadProgress,
+  MemoryPlan,
+  ModelSource,
+  ResidencyLayer,
+  SessionOptions,
+  Stats,
+  StepEvent,
+  TraceRow,
+} from "./types.ts";
+import type { ModelSpec } from "../models/spec.ts";
+
+export type WireLoadOptions = Omit<LoadOptions, "signal" | "onProgress" | "workerUrl">;
+export type WireGenerateOptions = Omit<GenerateOptions, "signal">;
+
+export interface EngineHostApi {
+  load(
+    source: Exclude<ModelSource, URL>,
+    options: WireLoadOptions,
+    callId: number,
+    onProgress: ((progress: LoadProgress) => void) | null,
+  ): Promise<{ spec: ModelSpec; adapter: AdapterSummary }>;
+
+  createSession(options: SessionOptions): Promise<{ sessionId: number; contextLength: number }>;
+  prefill(sessionId: number, tokenIds: readonly number[], callId: number): Promise<Float32Array>;
+  decode(sessionId: number, tokenId: number, callId: number): Promise<Float32Array>;
+  rewind(sessionId: number, length: number): Promise<void>;
+  tokens(sessionId: number): Promise<number[]>;
+
+  /** Starts a generation and gives its id; nothing runs before `generateNext`. */
+  generate(sessionId: number, options: WireGenerateOptions): Promise<number>;
+  /** The next token id, or `null` at the end. Pulled, so the timeline never runs ahead of its reader. */
+  generateNext(generationId: number, callId: number): Promise<number | null>;
+  generateReturn(generationId: number): Promise<void>;
+
+  encode(text: string): Promise<number[]>;
+  decodeText(ids: readonly number[]): Promise<string>;
+
+  stats(): Promise<Stats>;
+  memory(): Promise<MemoryPlan>;
+  setBudget(gpuBudgetBytes: number): Promise<MemoryPlan>;
+  residency(): Promise<ResidencyLayer[]>;
+  watch(listener: ((event: StepEvent) => void) | null): Promise<void>;
+  startTrace(): Promise<void>;
+  takeTrace(): Promise<TraceRow[]>;
+
+  cancel(callId: number): Promise<void>;
+  disposeSession(sessionId: number): Promise<void>;
+  /** Frees everything and gives what the buffer ledger still holds: an empty record. */
+  dispose(): Promise<Readonly<Record<string, number>>>;
+}

@@ -1,0 +1,13 @@
+/** The public surface of Octavo: re-exports only. */
+export { loadModel, Model, Session } from "./client/client.ts";
+export type * from "./client/types.ts";
+export {
+  BudgetError,
+  DeviceError,
+  FormatError,
+  OctavoError,
+  SourceError,
+  UnsupportedError,
+  UsageError,
+} from "./errors.ts";
+export type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec } from "./models/spec.ts";
