@@ -1,0 +1,108 @@
+// Finds, or installs, the Chromium that the GPU and e2e tests drive, and holds the flags it is started with.
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { chromium } from "playwright";
+
+const SYSTEM_NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
+// A machine without a way to the download host must fall through to its own packages soon, not after minutes of retries.
+const DOWNLOAD_LIMIT_MS = 120_000;
+const PROBE_LIMIT_MS = 20_000;
+const APT_LIMIT_MS = 300_000;
+
+export const REMEDY =
+  "No Chromium found. Set CHROMIUM_PATH to a Chrome or Chromium binary, or run `npx playwright install chromium`, " +
+  "or install your system's package (Debian: `apt-get install chromium`).";
+
+/** Start flags shared by the vitest GPU tier and the e2e harness. */
+export const CHROMIUM_ARGS = [
+  "--no-sandbox", // CI runs as root, where Chromium's sandbox refuses to start
+  "--enable-unsafe-webgpu", // lets WebGPU run on the software adapter (SwiftShader) where there is no GPU
+  // The rest keeps a browser under test off the network and free of first-run pages.
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-quic",
+  "--no-first-run",
+];
+
+/** @param {string} path */
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string} name */
+function onPath(name) {
+  const folders = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+/**
+ * Path of a Chromium on this machine: `CHROMIUM_PATH`, then playwright's own, then the system's.
+ * @returns {string | undefined}
+ */
+export function findChromium() {
+  const chosen = process.env.CHROMIUM_PATH;
+  if (chosen) {
+    if (!isExecutable(chosen)) throw new Error(`CHROMIUM_PATH is set to ${chosen}, which is not an executable file.`);
+    return chosen;
+  }
+  const own = chromium.executablePath();
+  if (existsSync(own)) return own;
+  for (const name of SYSTEM_NAMES) {
+    const path = onPath(name);
+    if (path) return path;
+  }
+  return isExecutable(MAC_CHROME) ? MAC_CHROME : undefined;
+}
+
+/**
+ * @param {string} command
+ * @param {string[]} args
+ * @param {number} timeout
+ */
+function run(command, args, timeout) {
+  console.log(`> ${command} ${args.join(" ")}`);
+  const env = {
+    ...process.env,
+    DEBIAN_FRONTEND: "noninteractive",
+    PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT: String(PROBE_LIMIT_MS),
+  };
+  return spawnSync(command, args, { stdio: "inherit", timeout, killSignal: "SIGKILL", env }).status === 0;
+}
+
+function installWithApt() {
+  const apt = onPath("apt-get");
+  if (!apt) return false;
+  const isRoot = process.getuid?.() === 0;
+  const sudo = onPath("sudo");
+  if (!isRoot && !sudo) return false;
+  // `-n`: a sudo that would ask for a password fails at once; a test run must not wait for a keyboard.
+  const prefix = isRoot ? [] : [sudo ?? "sudo", "-n"];
+  const [command = apt, ...rest] = [...prefix, apt];
+  run(command, [...rest, "update"], APT_LIMIT_MS);
+  return run(command, [...rest, "install", "-y", "--no-install-recommends", "chromium"], APT_LIMIT_MS);
+}
+
+/**
+ * Path of a Chromium, installed first if there is none. Throws an error that names the remedy when that fails.
+ * @returns {string}
+ */
+export function ensureChromium() {
+  const found = findChromium();
+  if (found) return found;
+  console.log("No Chromium found; installing one.");
+  run(process.execPath, ["node_modules/playwright/cli.js", "install", "chromium"], DOWNLOAD_LIMIT_MS);
+  const downloaded = findChromium();
+  if (downloaded) return downloaded;
+  installWithApt();
+  const installed = findChromium();
+  if (!installed) throw new Error(REMEDY);
+  return installed;
+}

@@ -1,0 +1,49 @@
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig } from "vitest/config";
+import { CHROMIUM_ARGS, findChromium } from "./scripts/chromium.mjs";
+
+// Compute on the software adapter is slow; a test that hangs must still end.
+const GPU_TIMEOUT_MS = 120_000;
+
+// Without a Chromium this is undefined, and playwright's own error says what is missing.
+const executablePath = findChromium();
+
+export default defineConfig({
+  test: {
+    reporters: ["default", "./test/gpu-reporter.ts"],
+    projects: [
+      { extends: true, test: { name: "unit", environment: "node", include: ["test/unit/**/*.test.ts"] } },
+      { extends: true, test: { name: "shaders", environment: "node", include: ["test/shaders/**/*.test.ts"], testTimeout: 60_000 } },
+      {
+        extends: true,
+        test: {
+          name: "gpu",
+          include: ["test/gpu/**/*.test.ts"],
+          setupFiles: ["test/setup-gpu.ts"],
+          testTimeout: GPU_TIMEOUT_MS,
+          hookTimeout: GPU_TIMEOUT_MS,
+          // One page, one file after another: the tests share one adapter, and timings stay readable.
+          fileParallelism: false,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: playwright({ launchOptions: { args: CHROMIUM_ARGS, ...(executablePath ? { executablePath } : {}) } }),
+            instances: [{ browser: "chromium" }],
+          },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "e2e",
+          environment: "node",
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: GPU_TIMEOUT_MS,
+          hookTimeout: GPU_TIMEOUT_MS,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
