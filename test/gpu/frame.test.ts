@@ -19,3 +19,14 @@ test("computes in a module worker", async () => {
   expect(await answer).toEqual(EXPECTED);
   worker.terminate();
 });
+
+// The HTTP source and its tests lean on this: the dev server must answer ranges of binary fixtures with 206.
+test.each(["/demo/public/models/octavo-tales/octavo-tales-q8_0.gguf", "/test/fixtures/octavo-tales/golden.json"])(
+  "the test server answers a byte range of %s",
+  async (url) => {
+    const response = await fetch(url, { headers: { Range: "bytes=2-5" } });
+    expect(response.status).toBe(206);
+    expect(response.headers.get("Content-Range")).toMatch(/^bytes 2-5\/\d+$/);
+    expect((await response.arrayBuffer()).byteLength).toBe(4);
+  },
+);
