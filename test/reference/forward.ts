@@ -1,0 +1,189 @@
+/**
+ * The whole model, top to bottom, on the reference functions: float64 from the stored weights to the logits, every
+ * expert at hand, one timeline with a KV cache. It is what the engine's results are compared with.
+ */
+import type { DenseSpec, LayerSpec, LayerTensor, ModelSpec, MoeSpec } from "../../src/models/spec.ts";
+import { attention, prepareHeads } from "./attention.ts";
+import { embed } from "./embed.ts";
+import { experts } from "./experts.ts";
+import { matmul } from "./matmul.ts";
+import { residualNorm } from "./norm.ts";
+import { select } from "./router.ts";
+import type { Selection } from "./router.ts";
+import { argmax } from "./sample.ts";
+import { swiglu } from "./swiglu.ts";
+
+/**
+ * Dense values of a tensor, row-major [out, in]. Names: "embed", "outputNorm", "head", `layers.${i}.${LayerTensor}`,
+ * `layers.${i}.experts.${e}.gate` (`up`, `down`).
+ */
+export type TensorProvider = (name: string) => ArrayLike<number>;
+
+/** What one MoE layer chose. */
+export interface Route {
+  /** Index of the layer in the model. */
+  readonly layer: number;
+  /** Experts of the last token, in rank order. */
+  readonly expertIds: readonly number[];
+  readonly routingWeights: readonly number[];
+  /** Experts of any token of the pass, ascending. */
+  readonly chosen: readonly number[];
+}
+
+export interface ForwardResult {
+  readonly lastLogits: Float64Array; // [vocab]
+  /** Logits after every token, when asked for. */
+  readonly allLogits?: Float64Array; // [T, vocab]
+  /** One entry per MoE layer, in order. */
+  readonly routes: readonly Route[];
+}
+
+export interface Reference {
+  /** Starts a new timeline with `tokens`. */
+  forward(tokens: readonly number[], options?: { readonly allLogits?: boolean }): ForwardResult;
+  /** Appends one token to the timeline. */
+  step(token: number): ForwardResult;
+  /** Appends `count` tokens, each the most likely after the last logits; returns them. */
+  greedy(lastLogits: ArrayLike<number>, count: number): number[];
+}
+
+/** Keys and values of one layer, rows appended as tokens come, [n, K · d]. */
+interface KvCache {
+  readonly k: number[];
+  readonly v: number[];
+}
+
+/** A model ready to run. */
+export function createReference(spec: ModelSpec, tensor: TensorProvider): Reference {
+  let caches: KvCache[] = [];
+  let length = 0;
+
+  function run(tokens: readonly number[], allLogits: boolean): ForwardResult {
+    const positions = tokens.map((_, t) => length + t); // [T]
+    length += tokens.length;
+    const routes: Route[] = [];
+    const { hiddenSize, normEps: eps } = spec;
+    const layerGain = (i: number, name: LayerTensor) => tensor(`layers.${i}.${name}`);
+    const outputGain = (i: number, name: LayerTensor) => (spec.layers[i]!.outputNorms ? layerGain(i, name) : null);
+    const inputGain = (i: number) => (i < spec.layers.length ? layerGain(i, "attnNorm") : tensor("outputNorm"));
+
+    let x = embed(tensor("embed"), tokens, hiddenSize); // [T, D]
+    let h: Float64Array;
+    ({ x, h } = residualNorm({ x, inputGain: inputGain(0), eps })); // [T, D], [T, D]
+    for (const [i, layer] of spec.layers.entries()) {
+      const weights = (name: string): ArrayLike<number> => tensor(`layers.${i}.${name}`);
+
+      let y = attentionBlock({ h, layer, weights, positions, cache: caches[i]!, hiddenSize, eps }); // [T, D]
+      ({ x, h } = residualNorm({
+        x, y, outputGain: outputGain(i, "attnOutputNorm"), inputGain: layerGain(i, "mlpNorm"), eps,
+      })); // [T, D], [T, D]
+
+      if (layer.mlp.kind === "dense") {
+        y = denseBlock(h, layer.mlp, weights, hiddenSize); // [T, D]
+      } else {
+        const moe = moeBlock(h, layer.mlp, weights, hiddenSize);
+        y = moe.y; // [T, D]
+        routes.push(describeRoute(i, moe.selection, layer.mlp.topK));
+      }
+      ({ x, h } = residualNorm({
+        x, y, outputGain: outputGain(i, "mlpOutputNorm"), inputGain: inputGain(i + 1), eps,
+      })); // [T, D], [T, D]
+    }
+    const head = tensor(spec.tiedEmbeddings ? "embed" : "head"); // [vocab, D]
+    const read = allLogits ? h : h.subarray(h.length - hiddenSize); // [T or 1, D]
+    const logits = matmul(read, head, hiddenSize); // [T or 1, vocab]
+    const lastLogits = logits.slice(logits.length - spec.vocabSize); // [vocab]
+    return allLogits ? { lastLogits, allLogits: logits, routes } : { lastLogits, routes };
+  }
+
+  return {
+    forward(tokens, options) {
+      caches = spec.layers.map(() => ({ k: [], v: [] }));
+      length = 0;
+      return run(tokens, options?.allLogits ?? false);
+    },
+    step: (token) => run([token], false),
+    greedy(lastLogits, count) {
+      const ids: number[] = [];
+      for (let logits = lastLogits; ids.length < count; logits = run([ids.at(-1)!], false).lastLogits) {
+        ids.push(argmax(logits));
+      }
+      return ids;
+    },
+  };
+}
+
+interface AttentionBlockInput {
+  readonly h: Float64Array; // [T, D]
+  readonly layer: LayerSpec;
+  readonly weights: TensorProvider;
+  readonly positions: readonly number[];
+  readonly cache: KvCache;
+  readonly hiddenSize: number;
+  readonly eps: number;
+}
+
+function attentionBlock({ h, layer, weights, positions, cache, hiddenSize, eps }: AttentionBlockInput): Float64Array {
+  const { numHeads, numKvHeads, headDim, window, ropeTheta, qkNorm } = layer.attention;
+  const projected = [weights("q"), weights("k"), weights("v")].map((w) => matmul(h, w, hiddenSize));
+  const qkv = joinColumns(projected, positions.length); // [T, (H + 2K) · d]
+  const { q, k, v } = prepareHeads({
+    qkv, numHeads, numKvHeads, headDim, positions, eps, ropeTheta,
+    qGain: qkNorm ? weights("qNorm") : null,
+    kGain: qkNorm ? weights("kNorm") : null,
+  }); // [T, H, d], [T, K, d], [T, K, d]
+  for (const value of k) cache.k.push(value);
+  for (const value of v) cache.v.push(value);
+  const out = attention({ q, ...cache, positions, window, numHeads, numKvHeads, headDim }); // [T, H, d]
+  return matmul(out, weights("o"), numHeads * headDim); // [T, D]
+}
+
+function denseBlock(h: Float64Array, spec: DenseSpec, weights: TensorProvider, hiddenSize: number): Float64Array {
+  const gate = matmul(h, weights("gate"), hiddenSize); // [T, inner]
+  const up = matmul(h, weights("up"), hiddenSize); // [T, inner]
+  return matmul(swiglu(gate, up), weights("down"), spec.innerSize); // [T, D]
+}
+
+/** The router reads the full-width vector, also where the experts work in a latent space. */
+function moeBlock(
+  h: Float64Array, // [T, D]
+  spec: MoeSpec,
+  weights: TensorProvider,
+  hiddenSize: number,
+): { y: Float64Array; selection: Selection } {
+  const logits = matmul(h, weights("router"), hiddenSize); // [T, E]
+  const { numExperts, topK, renormalize, routingScale, latentSize } = spec;
+  const selection = select({ logits, numExperts, topK, renormalize, scale: routingScale }); // [T, topK] twice
+  const latent = latentSize === null ? h : matmul(h, weights("latentDown"), hiddenSize); // [T, l]
+  const mixed = experts({
+    x: latent, ...selection, topK,
+    expertWeights: (e) => ({
+      gate: weights(`experts.${e}.gate`), up: weights(`experts.${e}.up`), down: weights(`experts.${e}.down`),
+    }),
+  }); // [T, l]
+  const y = latentSize === null ? mixed : matmul(mixed, weights("latentUp"), latentSize); // [T, D]
+  return { y, selection };
+}
+
+/** Matrices of `numRows` rows side by side. */
+function joinColumns(matrices: readonly Float64Array[], numRows: number): Float64Array {
+  const out = new Float64Array(matrices.reduce((sum, matrix) => sum + matrix.length, 0));
+  let at = 0;
+  for (let row = 0; row < numRows; row++) {
+    for (const matrix of matrices) {
+      const width = matrix.length / numRows;
+      out.set(matrix.subarray(row * width, (row + 1) * width), at);
+      at += width;
+    }
+  }
+  return out;
+}
+
+function describeRoute(layer: number, { expertIds, routingWeights }: Selection, topK: number): Route {
+  return {
+    layer,
+    expertIds: [...expertIds.subarray(expertIds.length - topK)],
+    routingWeights: [...routingWeights.subarray(routingWeights.length - topK)],
+    chosen: [...new Set(expertIds)].sort((a, b) => a - b),
+  };
+}
