@@ -1,0 +1,224 @@
+/**
+ * The live picture of the paging: experts as spines on shelves, a shelf for every MoE layer. A state has a height as
+ * well as a colour (absent: a stub; resident; chosen: taller; just fetched: tallest; evicted: hollow), so the picture
+ * reads without colour. Frames are drawn only while something changes.
+ */
+import type { ResidencyLayer, StepEvent } from "../src/index.ts";
+import { byId, setText } from "./dom.ts";
+import { countResident, MARK_MS, ResidencyState, type Cell, type Shelf } from "./residency-state.ts";
+import { cellAt, layOut, type ShelfLayout } from "./shelf-layout.ts";
+
+const HEIGHTS = { absent: 0.14, resident: 0.6, chosen: 0.8, fetched: 1 } as const;
+const SUMMARY_MS = 1000;
+
+interface Palette {
+  readonly absent: string;
+  readonly resident: string;
+  readonly chosen: string;
+  readonly fetched: string;
+  readonly evicted: string;
+  readonly board: string;
+  readonly text: string;
+  readonly font: string;
+}
+
+export class ResidencyView {
+  readonly #canvas = byId("shelf-canvas", HTMLCanvasElement);
+  readonly #scroll = byId("shelf-scroll", HTMLElement);
+  readonly #summary = byId("shelf-summary", HTMLElement);
+  readonly #cellText = byId("shelf-cell", HTMLElement);
+  readonly #state = new ResidencyState();
+  readonly #still = matchMedia("(prefers-reduced-motion: reduce)");
+  #layout: ShelfLayout = layOut(300, 0, 0);
+  #palette: Palette | null = null;
+  #frame = 0;
+  #activeUntil = 0;
+  #summaryAt = -Infinity;
+
+  constructor() {
+    new ResizeObserver(() => this.#resize()).observe(this.#scroll);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      this.#palette = null;
+      this.#wake();
+    });
+    this.#canvas.addEventListener("pointermove", (event) => this.#point(event));
+    this.#canvas.addEventListener("pointerleave", () => setText(this.#cellText, ""));
+  }
+
+  get residents(): number {
+    return this.#state.residents;
+  }
+
+  get experts(): number {
+    return this.#state.experts;
+  }
+
+  /** A new model, or none. */
+  reset(snapshot: readonly ResidencyLayer[]): void {
+    this.#state.reset(snapshot);
+    setText(this.#cellText, "");
+    this.#resize();
+    this.#wake(true);
+  }
+
+  /** The same model after a change of budget, or to be sure. */
+  sync(snapshot: readonly ResidencyLayer[]): void {
+    this.#state.sync(snapshot, performance.now());
+    this.#wake(true);
+  }
+
+  /** @returns whether a snapshot is needed to know who is resident. */
+  apply(event: StepEvent): boolean {
+    const open = this.#state.apply(event, performance.now());
+    this.#wake();
+    return open;
+  }
+
+  /** The answer ended: the last choice fades from the picture. */
+  rest(): void {
+    this.#state.rest();
+    this.#wake(true);
+  }
+
+  #wake(summariseNow = false): void {
+    const now = performance.now();
+    this.#activeUntil = now + MARK_MS + 50;
+    if (summariseNow || now - this.#summaryAt > SUMMARY_MS) this.#summarise(now);
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  #resize(): void {
+    const width = this.#scroll.clientWidth;
+    if (width === 0) return;
+    const cells = Math.max(0, ...this.#state.shelves.map((shelf) => shelf.cells.length));
+    this.#layout = layOut(width, this.#state.shelves.length, cells);
+    const scale = window.devicePixelRatio || 1;
+    this.#canvas.width = Math.round(this.#layout.width * scale);
+    this.#canvas.height = Math.round(this.#layout.height * scale);
+    this.#canvas.style.width = `${this.#layout.width}px`;
+    this.#canvas.style.height = `${this.#layout.height}px`;
+    const folded = this.#scroll.scrollHeight > this.#scroll.clientHeight + 1;
+    if (folded) this.#scroll.tabIndex = 0;
+    else this.#scroll.removeAttribute("tabindex");
+    this.#wake();
+  }
+
+  #draw(): void {
+    this.#frame = 0;
+    const context = this.#canvas.getContext("2d");
+    if (!context) return;
+    const now = performance.now();
+    const palette = (this.#palette ??= readPalette(this.#canvas));
+    const scale = this.#canvas.width / this.#layout.width;
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, this.#layout.width, this.#layout.height);
+    this.#state.shelves.forEach((shelf, index) => {
+      this.#drawShelf(context, palette, shelf, index * this.#layout.shelfHeight, now);
+    });
+    if (now < this.#activeUntil) this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  #drawShelf(context: CanvasRenderingContext2D, palette: Palette, shelf: Shelf, top: number, now: number): void {
+    const { left, perLine, cellWidth, cellHeight, lineHeight, linesPerShelf } = this.#layout;
+    const gap = cellWidth >= 6 ? 2 : cellWidth >= 3 ? 1 : 0.4;
+    context.fillStyle = palette.board;
+    for (let line = 0; line < linesPerShelf; line++) {
+      context.fillRect(left, top + line * lineHeight + cellHeight, perLine * cellWidth - gap, 1);
+    }
+    shelf.cells.forEach((cell, expert) => {
+      const x = left + (expert % perLine) * cellWidth;
+      const bottom = top + Math.floor(expert / perLine) * lineHeight + cellHeight;
+      this.#drawCell(context, palette, cell, x, bottom, cellWidth - gap, now);
+    });
+    const middle = top + (lineHeight * linesPerShelf) / 2;
+    context.fillStyle = palette.text;
+    context.font = palette.font;
+    context.textBaseline = "middle";
+    context.textAlign = "left";
+    context.fillText(`L${shelf.layer}`, 0, middle);
+    context.textAlign = "right";
+    context.fillText(`${countResident(shelf)}/${shelf.cells.length}`, this.#layout.width, middle);
+  }
+
+  #drawCell(
+    context: CanvasRenderingContext2D, palette: Palette, cell: Cell, x: number, bottom: number, width: number, now: number,
+  ): void {
+    const full = this.#layout.cellHeight;
+    const bar = (colour: string, height: number, alpha: number): void => {
+      context.globalAlpha = alpha;
+      context.fillStyle = colour;
+      context.fillRect(x, bottom - full * height, width, full * height);
+      context.globalAlpha = 1;
+    };
+    const fetched = this.#mark(now - cell.fetchedAt);
+    const evicted = this.#mark(now - cell.evictedAt);
+    if (!cell.resident) {
+      bar(palette.absent, HEIGHTS.absent, 1);
+      if (evicted > 0) hollow(context, palette.evicted, evicted, x, bottom - full * HEIGHTS.resident, width, full * HEIGHTS.resident);
+      return;
+    }
+    if (cell.chosen) bar(palette.chosen, HEIGHTS.chosen, 1);
+    else bar(palette.resident, HEIGHTS.resident, 1);
+    if (fetched > 0) bar(palette.fetched, HEIGHTS.fetched, fetched);
+  }
+
+  /** Strength of a mark of this age: full at first, then fading; without motion it is there or it is not. */
+  #mark(age: number): number {
+    if (age >= MARK_MS) return 0;
+    return this.#still.matches ? 1 : Math.min(1, 1.6 * (1 - age / MARK_MS));
+  }
+
+  #summarise(now: number): void {
+    this.#summaryAt = now;
+    const { residents, experts, shelves } = this.#state;
+    if (experts === 0) {
+      setText(this.#summary, "One spine for every expert, one shelf for every layer that has them.");
+      this.#canvas.setAttribute("aria-label", "No model is loaded yet.");
+      return;
+    }
+    setText(this.#summary, `${residents} of ${experts} are there now: one spine an expert, one shelf a layer.`);
+    const layers = shelves.slice(0, 48).map((shelf) => {
+      const chosen = shelf.cells.filter((cell) => cell.chosen).length;
+      const marked = (at: "fetchedAt" | "evictedAt") => shelf.cells.filter((cell) => now - cell[at] < MARK_MS).length;
+      return `Layer ${shelf.layer}: ${countResident(shelf)} of ${shelf.cells.length} resident, ${chosen} chosen now, ` +
+        `${marked("fetchedAt")} just fetched, ${marked("evictedAt")} just evicted.`;
+    });
+    this.#canvas.setAttribute("aria-label", layers.join(" "));
+  }
+
+  #point(event: PointerEvent): void {
+    const at = cellAt(this.#layout, event.offsetX, event.offsetY);
+    const shelf = at ? this.#state.shelves[at.shelf] : undefined;
+    const cell = at && shelf ? shelf.cells[at.expert] : undefined;
+    if (!at || !shelf || !cell) return setText(this.#cellText, "");
+    const place = cell.resident ? "resident" : "not on the GPU";
+    const counts = `chosen in ${cell.timesChosen} steps, fetched ${cell.timesFetched} times`;
+    setText(this.#cellText, `Layer ${shelf.layer}, expert ${at.expert}: ${place}, ${counts}`);
+  }
+}
+
+function hollow(
+  context: CanvasRenderingContext2D, colour: string, alpha: number, x: number, y: number, width: number, height: number,
+): void {
+  context.globalAlpha = alpha;
+  context.strokeStyle = colour;
+  context.lineWidth = width >= 4 ? 1.5 : 0.75;
+  const inset = context.lineWidth / 2;
+  context.strokeRect(x + inset, y + inset, Math.max(0.2, width - 2 * inset), height - 2 * inset);
+  context.globalAlpha = 1;
+}
+
+function readPalette(canvas: HTMLCanvasElement): Palette {
+  const style = getComputedStyle(canvas);
+  const colour = (name: string) => style.getPropertyValue(`--${name}`).trim();
+  return {
+    absent: colour("absent"),
+    resident: colour("resident"),
+    chosen: colour("chosen"),
+    fetched: colour("fetched"),
+    evicted: colour("evicted"),
+    board: colour("rule"),
+    text: colour("muted"),
+    font: `11px ${style.fontFamily}`,
+  };
+}
