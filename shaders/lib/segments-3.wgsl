@@ -1,0 +1,6 @@
+// segment_weight4 over three matrices, each with a storage type of its own.
+fn segment_weight4(segment: u32, quads: u32, quad: u32) -> vec4f {
+  if (segment == 0u) { return weight4_0(0u, quads, quad); }
+  if (segment == 1u) { return weight4_1(0u, quads, quad); }
+  return weight4_2(0u, quads, quad);
+}

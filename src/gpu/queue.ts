@@ -1,0 +1,142 @@
+/**
+ * Work for the GPU: uploads, recorded submissions, read-backs; all in queue order, so a write made after a submission
+ * never disturbs it. Counts what it does, by kind.
+ */
+import { DeviceError } from "../errors.ts";
+import type { Ledger, LedgerBuffer } from "./ledger.ts";
+import type { Bound } from "./pipelines.ts";
+
+/** Workgroups in x and y. */
+export type Grid = readonly [x: number, y: number];
+
+/** One step of a recording: a dispatch, or a copy between buffers (bytes, multiples of 4). */
+export type Command =
+  | { readonly kind: "dispatch"; readonly bound: Bound; readonly grid: Grid }
+  | {
+      readonly kind: "copy";
+      readonly from: LedgerBuffer;
+      readonly fromOffset: number;
+      readonly to: LedgerBuffer;
+      readonly toOffset: number;
+      readonly bytes: number;
+    };
+
+/** A run of a buffer to read back. */
+export interface Span {
+  readonly buffer: LedgerBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface QueueCounts {
+  submissions: number;
+  dispatches: number;
+  readbacks: number;
+}
+
+/** A dispatch of `bound`; a grid with a zero is left out when recorded. */
+export function dispatch(bound: Bound, x: number, y = 1): Command {
+  return { kind: "dispatch", bound, grid: [x, y] };
+}
+
+export class Queue {
+  readonly counts: QueueCounts = { submissions: 0, dispatches: 0, readbacks: 0 };
+  readonly #device: GPUDevice;
+  readonly #ledger: Ledger;
+  readonly #lost: Promise<never>;
+  /** Staging buffers not in use, reused by the next read-back that fits. */
+  #staging: LedgerBuffer[] = [];
+
+  constructor(device: GPUDevice, ledger: Ledger, lost: Promise<never>) {
+    this.#device = device;
+    this.#ledger = ledger;
+    this.#lost = lost;
+  }
+
+  /** Writes `bytes` (a multiple of 4) at `offset`. */
+  write(to: LedgerBuffer, offset: number, bytes: ArrayBuffer | ArrayBufferView<ArrayBuffer>): void {
+    if (ArrayBuffer.isView(bytes)) {
+      this.#device.queue.writeBuffer(to.buffer, offset, bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    } else {
+      this.#device.queue.writeBuffer(to.buffer, offset, bytes);
+    }
+  }
+
+  /** Submits `commands` in order, as few passes as copies allow. */
+  submit(commands: readonly Command[]): void {
+    this.#submit(this.#record(commands));
+  }
+
+  /**
+   * Submits `commands` and gives the bytes of `spans` afterwards, one after another: one submission, one read-back.
+   * @throws DeviceError when the device is lost meanwhile.
+   */
+  async submitAndRead(commands: readonly Command[], spans: readonly Span[]): Promise<ArrayBuffer> {
+    const total = spans.reduce((sum, span) => sum + span.bytes, 0);
+    const staging = this.#takeStaging(total);
+    const encoder = this.#record(commands);
+    let at = 0;
+    for (const span of spans) {
+      encoder.copyBufferToBuffer(span.buffer.buffer, span.offset, staging.buffer, at, span.bytes);
+      at += span.bytes;
+    }
+    this.#submit(encoder);
+    this.counts.readbacks += 1;
+    try {
+      await Promise.race([staging.buffer.mapAsync(GPU_MAP_READ, 0, total), this.#lost]);
+      const bytes = staging.buffer.getMappedRange(0, total).slice(0);
+      staging.buffer.unmap();
+      this.#staging.push(staging);
+      return bytes;
+    } catch (error) {
+      staging.destroy();
+      if (error instanceof DeviceError) throw error;
+      throw new DeviceError(`A read-back failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** Frees the staging buffers that wait for reuse. */
+  dispose(): void {
+    for (const buffer of this.#staging.splice(0)) buffer.destroy();
+  }
+
+  #record(commands: readonly Command[]): GPUCommandEncoder {
+    const encoder = this.#device.createCommandEncoder();
+    let pass: GPUComputePassEncoder | undefined;
+    for (const command of commands) {
+      if (command.kind === "copy") {
+        pass?.end();
+        pass = undefined;
+        const { from, fromOffset, to, toOffset, bytes } = command;
+        encoder.copyBufferToBuffer(from.buffer, fromOffset, to.buffer, toOffset, bytes);
+        continue;
+      }
+      if (command.grid[0] === 0 || command.grid[1] === 0) continue;
+      pass ??= encoder.beginComputePass();
+      pass.setPipeline(command.bound.pipeline);
+      pass.setBindGroup(0, command.bound.group);
+      pass.dispatchWorkgroups(command.grid[0], command.grid[1]);
+      this.counts.dispatches += 1;
+    }
+    pass?.end();
+    return encoder;
+  }
+
+  #submit(encoder: GPUCommandEncoder): void {
+    this.#device.queue.submit([encoder.finish()]);
+    this.counts.submissions += 1;
+  }
+
+  #takeStaging(bytes: number): LedgerBuffer {
+    const fits = this.#staging.findIndex((buffer) => buffer.bytes >= bytes);
+    const [known] = fits < 0 ? [] : this.#staging.splice(fits, 1);
+    if (known) return known;
+    this.dispose(); // too small ones would only pile up
+    return this.#ledger.create("staging", "read-back", bytes, GPU_MAP_READ_USAGE | GPU_COPY_DST);
+  }
+}
+
+// The spec's flag values, spelled out because the globals are missing in some hosts.
+const GPU_MAP_READ = 1;
+const GPU_MAP_READ_USAGE = 0x0001;
+const GPU_COPY_DST = 0x0008;

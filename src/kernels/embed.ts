@@ -1,0 +1,30 @@
+/** Token ids to embedding rows, one dispatch per shard of the matrix. See shaders/embed.wgsl. */
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import { type Command, dispatch } from "../gpu/queue.ts";
+import { ceilDiv } from "../util/math.ts";
+import { type KernelHost, type Matrix, matrixFragments } from "./kernel.ts";
+import text from "../../shaders/embed.wgsl?raw";
+
+export interface EmbedShard extends Matrix {
+  readonly rowStart: number;
+}
+
+/** `ids` [tokens] u32 to `x` [tokens, quads]. */
+export function embed(
+  host: KernelHost,
+  shards: readonly EmbedShard[],
+  ids: LedgerBuffer,
+  x: LedgerBuffer,
+): (tokens: number) => Command[] {
+  const bound = shards.map((shard) =>
+    host.bind(
+      `embed ${shard.dtype}`,
+      text,
+      matrixFragments(shard.dtype),
+      { quads: shard.quadsPerRow, row_start: shard.rowStart, row_count: shard.rows },
+      { ids: { buffer: ids }, x: { buffer: x }, weights: { buffer: shard.buffer } },
+    ),
+  );
+  const groups = ceilDiv(shards[0]?.quadsPerRow ?? 0, 64);
+  return (tokens) => bound.map((site) => dispatch(site, groups, tokens));
+}

@@ -1,0 +1,48 @@
+/** Decode: gate, up and activation of the chosen experts. See shaders/expert-gate-up.wgsl. */
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import type { BufferRange } from "../gpu/pipelines.ts";
+import { type Command, dispatch } from "../gpu/queue.ts";
+import { ceilDiv } from "../util/math.ts";
+import type { KernelHost } from "./kernel.ts";
+import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
+import text from "../../shaders/expert-gate-up.wgsl?raw";
+import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
+
+export interface ExpertGateUpSite {
+  readonly layer: LayerSlabs;
+  readonly gate: SlotMatrix;
+  readonly up: SlotMatrix;
+  readonly topK: number;
+  /** The vector that experts read, from quad `xAt`. */
+  readonly x: BufferRange;
+  readonly xAt: number;
+  readonly routing: LedgerBuffer;
+  readonly routingAt: number;
+  /** [topK, actStride] */
+  readonly act: LedgerBuffer;
+  readonly actStride: number;
+}
+
+export function expertGateUp(host: KernelHost, site: ExpertGateUpSite): Command {
+  const { layer, gate, up } = site;
+  const { tuning } = host;
+  const bound = host.bind(
+    `expert-gate-up ${gate.dtype} ${up.dtype} ${layer.slabs.length}`,
+    text,
+    [{ text: activation }, ...slotFragments(layer, { gate, up })],
+    {
+      quads: gate.quadsPerRow,
+      rows: gate.rows,
+      x_at: site.xAt,
+      act_stride: site.actStride,
+      top_k: site.topK,
+      routing_at: site.routingAt,
+      gate_word: gate.word,
+      up_word: up.word,
+      ...slotParams(layer),
+    },
+    { x: site.x, routing: { buffer: site.routing }, act: { buffer: site.act }, ...slabBuffers(layer) },
+    { ROWS: tuning.rows, LANES: tuning.lanes },
+  );
+  return dispatch(bound, ceilDiv(gate.rows, tuning.rows), site.topK);
+}

@@ -1,0 +1,55 @@
+/** Prefill: gate, up and activation of experts over grouped tokens. See shaders/expert-matmul-gate-up.wgsl. */
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import { type Command, dispatch } from "../gpu/queue.ts";
+import { ceilDiv } from "../util/math.ts";
+import type { KernelHost } from "./kernel.ts";
+import { TILE } from "./matmul.ts";
+import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
+import text from "../../shaders/expert-matmul-gate-up.wgsl?raw";
+import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
+import tile from "../../shaders/lib/tile.wgsl?raw";
+
+export interface ExpertMatmulGateUpSite {
+  readonly layer: LayerSlabs;
+  readonly gate: SlotMatrix;
+  readonly up: SlotMatrix;
+  readonly topK: number;
+  /** [tokens, xStride] quads, from quad `xAt` of each row. */
+  readonly x: LedgerBuffer;
+  readonly xAt: number;
+  readonly xStride: number;
+  /** (slot, first, count, 0) per tile, and pair numbers (token * topK + rank) expert by expert. */
+  readonly tiles: LedgerBuffer;
+  readonly pairs: LedgerBuffer;
+  /** [tokens * topK, actStride] */
+  readonly act: LedgerBuffer;
+  readonly actStride: number;
+}
+
+export function expertMatmulGateUp(host: KernelHost, site: ExpertMatmulGateUpSite): (numTiles: number) => Command {
+  const { layer, gate, up } = site;
+  const bound = host.bind(
+    `expert-matmul-gate-up ${gate.dtype} ${up.dtype} ${layer.slabs.length}`,
+    text,
+    [{ text: tile }, { text: activation }, ...slotFragments(layer, { gate, up })],
+    {
+      quads: gate.quadsPerRow,
+      rows: gate.rows,
+      top_k: site.topK,
+      x_at: site.xAt,
+      x_stride: site.xStride,
+      act_stride: site.actStride,
+      gate_word: gate.word,
+      up_word: up.word,
+      ...slotParams(layer),
+    },
+    {
+      x: { buffer: site.x },
+      tiles: { buffer: site.tiles },
+      pairs: { buffer: site.pairs },
+      act: { buffer: site.act },
+      ...slabBuffers(layer),
+    },
+  );
+  return (numTiles) => dispatch(bound, ceilDiv(gate.rows, TILE), numTiles);
+}

@@ -1,0 +1,111 @@
+/**
+ * What every kernel's host half shares: linking its text with fragments, a place for its `Params`, binding by name.
+ * Params are written once, when a kernel is bound to its buffers; what changes from step to step is in `Step`.
+ */
+import type { DType } from "../formats/dtype.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import type { Bound, BufferRange } from "../gpu/pipelines.ts";
+import { UNIFORM_USAGE } from "../gpu/usage.ts";
+import { type Fragment, type LinkedShader, link, packFields } from "../gpu/wgsl.ts";
+import bf16 from "../../shaders/lib/dtype-bf16.wgsl?raw";
+import f16 from "../../shaders/lib/dtype-f16.wgsl?raw";
+import f32 from "../../shaders/lib/dtype-f32.wgsl?raw";
+import q8_0 from "../../shaders/lib/dtype-q8_0.wgsl?raw";
+import reduceWorkgroup from "../../shaders/lib/reduce-workgroup.wgsl?raw";
+import wordsBuffer from "../../shaders/lib/words-buffer.wgsl?raw";
+
+/** A matrix on the GPU in the layout of `weights/layout.ts`, or some rows of one. */
+export interface Matrix {
+  readonly dtype: DType;
+  readonly rows: number;
+  readonly quadsPerRow: number;
+  readonly buffer: LedgerBuffer;
+}
+
+/** Values of a kernel's override constants. */
+export type Constants = Readonly<Record<string, number>>;
+
+/** Threads per matvec row and rows per workgroup; one choice for a device, since it fixes the order of sums. */
+export interface Tuning {
+  readonly lanes: number;
+  readonly rows: number;
+}
+
+const PARAMS_ALIGNMENT = 256; // default minUniformBufferOffsetAlignment
+const ARENA_BYTES = 64 * 1024;
+
+export const REDUCE: Fragment = { text: reduceWorkgroup };
+
+const DTYPE_TEXT: Readonly<Record<DType, string>> = { F32: f32, F16: f16, BF16: bf16, Q8_0: q8_0 };
+
+/** `weight4<suffix>` for `dtype`, reading words through the function `words`. */
+export function dtypeFragment(dtype: DType, suffix: string, words: string): Fragment {
+  return { text: DTYPE_TEXT[dtype], rename: { weight4: `weight4${suffix}`, word: words } };
+}
+
+/** A matrix with a buffer of its own: binding `weights<suffix>` and `weight4<suffix>`. */
+export function matrixFragments(dtype: DType, suffix = ""): Fragment[] {
+  const words = `word${suffix}`;
+  return [
+    { text: wordsBuffer, rename: { word: words, weights: `weights${suffix}` } },
+    dtypeFragment(dtype, suffix, words),
+  ];
+}
+
+/** Binds kernels to buffers for one GPU; owns the buffers that hold their params. */
+export class KernelHost {
+  readonly tuning: Tuning;
+  readonly #gpu: Gpu;
+  readonly #linked = new Map<string, LinkedShader>();
+  #arena: LedgerBuffer | undefined;
+  #arenaUsed = ARENA_BYTES;
+  /** Params by content: layers of one shape share them, and binding again after a resize costs nothing. */
+  readonly #placed = new Map<string, BufferRange>();
+
+  constructor(gpu: Gpu, tuning: Tuning) {
+    this.#gpu = gpu;
+    this.tuning = tuning;
+  }
+
+  /** Links `text` with `fragments` (once per `key`), writes `params` and binds `buffers` by name. */
+  bind(
+    key: string,
+    text: string,
+    fragments: readonly Fragment[],
+    params: Readonly<Record<string, number>>,
+    buffers: Readonly<Record<string, BufferRange>>,
+    constants: Constants = {},
+  ): Bound {
+    let shader = this.#linked.get(key);
+    if (!shader) {
+      shader = link(text, fragments);
+      this.#linked.set(key, shader);
+    }
+    const withParams = { ...buffers, params: this.#place(packFields(shader.params, params)) };
+    return this.#gpu.pipelines.bind(key, shader, constants, withParams);
+  }
+
+  #place(bytes: ArrayBuffer): BufferRange {
+    const content = new Uint8Array(bytes).join();
+    const known = this.#placed.get(content);
+    if (known) return known;
+    if (!this.#arena || this.#arenaUsed + bytes.byteLength > ARENA_BYTES) {
+      this.#arena = this.#gpu.ledger.create("tables", "params", ARENA_BYTES, UNIFORM_USAGE);
+      this.#arenaUsed = 0;
+    }
+    const range = { buffer: this.#arena, offset: this.#arenaUsed, bytes: bytes.byteLength };
+    this.#gpu.queue.write(range.buffer, range.offset, bytes);
+    this.#arenaUsed += PARAMS_ALIGNMENT;
+    this.#placed.set(content, range);
+    return range;
+  }
+}
+
+/** A grid of `groups` workgroups that may exceed one dimension's 65,535: folded into two, the kernel unfolds it. */
+export function folded(groups: number): [x: number, y: number] {
+  const MAX = 65_535;
+  if (groups <= MAX) return [groups, 1];
+  const y = Math.ceil(groups / MAX);
+  return [Math.ceil(groups / y), y];
+}

@@ -1,0 +1,47 @@
+/** Residual add and input norm of the next block. See shaders/norm.wgsl. */
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import type { BufferRange } from "../gpu/pipelines.ts";
+import { type Command, dispatch } from "../gpu/queue.ts";
+import type { Fragment } from "../gpu/wgsl.ts";
+import { ceilDiv } from "../util/math.ts";
+import { type KernelHost, REDUCE } from "./kernel.ts";
+import text from "../../shaders/norm.wgsl?raw";
+import residualAdd from "../../shaders/lib/residual-add.wgsl?raw";
+import residualNone from "../../shaders/lib/residual-none.wgsl?raw";
+import residualNorm from "../../shaders/lib/residual-norm.wgsl?raw";
+
+export interface NormSite {
+  readonly cols: number;
+  readonly eps: number;
+  readonly inputGain: LedgerBuffer;
+  readonly xIn: BufferRange;
+  readonly xOut: BufferRange;
+  readonly h: BufferRange;
+  /** The block output to add, with the gains of its own norm where the model has one. */
+  readonly residual?: { readonly y: LedgerBuffer; readonly outputGain: LedgerBuffer | undefined } | undefined;
+}
+
+/** Rows of `xIn` plus the residual to `xOut`, and their norm to `h`. */
+export function norm(host: KernelHost, site: NormSite): (tokens: number) => Command {
+  const { key, fragment, buffers } = residualOf(site.residual);
+  const bound = host.bind(
+    `norm ${key}`,
+    text,
+    [REDUCE, fragment],
+    { cols: site.cols, quads: ceilDiv(site.cols, 4), eps: site.eps },
+    { x_in: site.xIn, x_out: site.xOut, h: site.h, input_gain: { buffer: site.inputGain }, ...buffers },
+  );
+  return (tokens) => dispatch(bound, tokens);
+}
+
+function residualOf(residual: NormSite["residual"]): {
+  key: string;
+  fragment: Fragment;
+  buffers: Record<string, BufferRange>;
+} {
+  if (!residual) return { key: "none", fragment: { text: residualNone }, buffers: {} };
+  const y = { buffer: residual.y };
+  if (!residual.outputGain) return { key: "add", fragment: { text: residualAdd }, buffers: { y } };
+  const buffers = { y, output_gain: { buffer: residual.outputGain } };
+  return { key: "norm", fragment: { text: residualNorm }, buffers };
+}

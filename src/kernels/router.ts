@@ -1,0 +1,50 @@
+/** Router selection with slot look-up. See shaders/router.wgsl. */
+import { UnsupportedError } from "../errors.ts";
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import { type Command, dispatch } from "../gpu/queue.ts";
+import { type KernelHost, REDUCE } from "./kernel.ts";
+import text from "../../shaders/router.wgsl?raw";
+
+export interface RouterSite {
+  readonly numExperts: number;
+  readonly topK: number;
+  readonly renormalize: boolean;
+  readonly routingScale: number;
+  /** Router logits [tokens, logitsStride]. */
+  readonly logits: LedgerBuffer;
+  readonly logitsStride: number;
+  /** Residency table and where this layer's row begins, in words. */
+  readonly residency: LedgerBuffer;
+  readonly residencyAt: number;
+  /** [tokens, 3, topK] words from `routingAt`: expert ids, slots, routing weights. */
+  readonly routing: LedgerBuffer;
+  readonly routingAt: number;
+}
+
+export const MAX_EXPERTS = 1024;
+export const MAX_TOP_K = 64;
+
+/** @throws UnsupportedError beyond MAX_EXPERTS or MAX_TOP_K. */
+export function router(host: KernelHost, site: RouterSite): (tokens: number) => Command {
+  if (site.numExperts > MAX_EXPERTS || site.topK > MAX_TOP_K) {
+    throw new UnsupportedError(
+      `${site.numExperts} experts, top ${site.topK}: the router takes up to ${MAX_EXPERTS} and ${MAX_TOP_K}.`,
+    );
+  }
+  const bound = host.bind(
+    "router",
+    text,
+    [REDUCE],
+    {
+      num_experts: site.numExperts,
+      top_k: site.topK,
+      logits_stride: site.logitsStride,
+      residency_at: site.residencyAt,
+      routing_at: site.routingAt,
+      renormalize: site.renormalize ? 1 : 0,
+      routing_scale: site.routingScale,
+    },
+    { logits: { buffer: site.logits }, residency: { buffer: site.residency }, routing: { buffer: site.routing } },
+  );
+  return (tokens) => dispatch(bound, tokens);
+}

@@ -1,0 +1,45 @@
+/** How kernels reach expert weights: the slabs of a layer and the place of each matrix in a slot. */
+import type { DType } from "../formats/dtype.ts";
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import type { BufferRange } from "../gpu/pipelines.ts";
+import type { Fragment } from "../gpu/wgsl.ts";
+import { dtypeFragment } from "./kernel.ts";
+import slots from "../../shaders/lib/slots.wgsl?raw";
+import slabs1 from "../../shaders/lib/words-slabs-1.wgsl?raw";
+import slabs2 from "../../shaders/lib/words-slabs-2.wgsl?raw";
+import slabs4 from "../../shaders/lib/words-slabs-4.wgsl?raw";
+
+/** The slots of one layer on the GPU. */
+export interface LayerSlabs {
+  /** One, two or four bindings; fewer buffers than bindings are repeated. */
+  readonly slabs: readonly LedgerBuffer[];
+  readonly slotsPerSlab: number;
+  /** Words of a slot. */
+  readonly slotWords: number;
+}
+
+/** One projection of an expert inside its slot. Rows, quads and the word where it begins. */
+export interface SlotMatrix {
+  readonly dtype: DType;
+  readonly rows: number;
+  readonly quadsPerRow: number;
+  readonly word: number;
+}
+
+const SLABS: Readonly<Record<number, string>> = { 1: slabs1, 2: slabs2, 4: slabs4 };
+
+/** Fragments for reading `matrices` (by suffix: `weight4_gate`, …) out of `layer`'s slots. */
+export function slotFragments(layer: LayerSlabs, matrices: Readonly<Record<string, SlotMatrix>>): Fragment[] {
+  const words = SLABS[layer.slabs.length];
+  if (words === undefined) throw new RangeError(`${layer.slabs.length} slabs: expected 1, 2 or 4`);
+  const readers = Object.entries(matrices).map(([name, { dtype }]) => dtypeFragment(dtype, `_${name}`, "word"));
+  return [{ text: slots }, { text: words }, ...readers];
+}
+
+export function slabBuffers(layer: LayerSlabs): Record<string, BufferRange> {
+  return Object.fromEntries(layer.slabs.map((buffer, i) => [`slab_${i}`, { buffer }]));
+}
+
+export function slotParams(layer: LayerSlabs): { slot_words: number; slots_per_slab: number } {
+  return { slot_words: layer.slotWords, slots_per_slab: layer.slotsPerSlab };
+}

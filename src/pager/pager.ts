@@ -1,0 +1,252 @@
+/**
+ * The pager: which experts are in GPU slots. Its door is `acquire`, which makes experts of some layers resident, in one
+ * batch, evicting others by policy. The residency table on the GPU mirrors the slot tables, so a step finds its slots
+ * without the host. What is not here: when to acquire (engine) and where bytes come from (weights).
+ */
+import type { Gpu } from "../gpu/device.ts";
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import { STORAGE_USAGE } from "../gpu/usage.ts";
+import { mapLimited } from "../util/limit.ts";
+import { createPolicy, type EvictionPolicy, type PolicyName } from "./policy.ts";
+import { Slabs, type SlabGeometry } from "./slabs.ts";
+import { ABSENT, SlotTable } from "./slot-table.ts";
+
+/** One MoE layer as the pager sees it. */
+export interface PagedLayer {
+  /** Index in the model. */
+  readonly layer: number;
+  readonly numExperts: number;
+  readonly topK: number;
+  readonly geometry: SlabGeometry;
+  /** The bytes of one expert in slot layout. */
+  readonly read: (expert: number, signal: AbortSignal | undefined) => Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Experts wanted of one MoE layer (by its number among the MoE layers). Guesses may come to nothing. */
+export interface Want {
+  readonly moe: number;
+  readonly experts: readonly number[];
+  readonly guess: boolean;
+}
+
+export interface PagerCounts {
+  expertsFetched: number;
+  evictions: number;
+  prefetchesUseful: number;
+  prefetchesWasted: number;
+  expertBytesFetched: number;
+  stallMs: number;
+}
+
+/** What happened to one layer since the last `takeChanges`. */
+export interface PagingChange {
+  readonly fetched: number[];
+  readonly evicted: number[];
+}
+
+interface LayerState {
+  readonly spec: PagedLayer;
+  readonly policy: EvictionPolicy;
+  /** Fetched on a guess and not used yet. */
+  readonly guessed: Set<number>;
+  table: SlotTable;
+  slabs: Slabs;
+  changes: PagingChange;
+}
+
+const PARALLEL_READS = 6; // what browsers give one HTTP/1.1 host
+
+export class Pager {
+  readonly counts: PagerCounts = {
+    expertsFetched: 0,
+    evictions: 0,
+    prefetchesUseful: 0,
+    prefetchesWasted: 0,
+    expertBytesFetched: 0,
+    stallMs: 0,
+  };
+  /** Residency table [MoE layers, most experts of any] u32: slot or ABSENT. */
+  readonly residency: LedgerBuffer;
+  /** Words of one layer's row in the residency table. */
+  readonly residencyStride: number;
+  readonly #gpu: Gpu;
+  readonly #layers: LayerState[];
+  #step = 0;
+
+  constructor(gpu: Gpu, layers: readonly PagedLayer[], policy: PolicyName, slotsPerLayer: number) {
+    this.#gpu = gpu;
+    this.residencyStride = Math.max(1, ...layers.map(({ numExperts }) => numExperts));
+    this.residency = gpu.ledger.create(
+      "tables",
+      "residency",
+      Math.max(1, layers.length) * this.residencyStride * 4,
+      STORAGE_USAGE,
+    );
+    this.#layers = layers.map((spec) => ({
+      spec,
+      policy: createPolicy(policy, spec.numExperts),
+      guessed: new Set(),
+      changes: { fetched: [], evicted: [] },
+      ...emptySlots(gpu, spec, slotsPerLayer),
+    }));
+    this.#layers.forEach((_, moe) => this.#writeRow(moe));
+  }
+
+  /** Slots of MoE layer `moe`. */
+  numSlots(moe: number): number {
+    return this.#state(moe).table.numSlots;
+  }
+
+  slabs(moe: number): Slabs {
+    return this.#state(moe).slabs;
+  }
+
+  isResident(moe: number, expert: number): boolean {
+    return this.#state(moe).table.has(expert);
+  }
+
+  /** Slot of a resident expert. @throws RangeError when it is not resident. */
+  slotOf(moe: number, expert: number): number {
+    const slot = this.#state(moe).table.slots[expert];
+    if (slot === undefined || slot === ABSENT) throw new RangeError(`expert ${expert} is not resident`);
+    return slot;
+  }
+
+  /**
+   * Makes the wanted experts resident: what is missing is read in one batch, demands before guesses, and placed as it
+   * arrives. No expert that a want of the same layer names is evicted for another; a guess that finds no slot is dropped.
+   * A layer's demands must not outnumber its slots. When it rejects, what had arrived is in place and sound.
+   */
+  async acquire(wants: readonly Want[], signal?: AbortSignal): Promise<void> {
+    const missing = wants
+      .flatMap(({ moe, experts, guess }) => experts.map((expert) => ({ moe, expert, guess })))
+      .filter(({ moe, expert }) => !this.isResident(moe, expert))
+      .sort((a, b) => Number(a.guess) - Number(b.guess));
+    if (missing.length === 0) return;
+    const keep = new Map<number, Set<number>>();
+    for (const { moe, experts } of wants) keep.set(moe, new Set([...(keep.get(moe) ?? []), ...experts]));
+    const start = performance.now();
+    try {
+      const load = async ({ moe, expert, guess }: (typeof missing)[number]) => {
+        const bytes = await this.#state(moe).spec.read(expert, signal);
+        this.#place(moe, expert, guess, keep.get(moe) ?? new Set(), bytes);
+      };
+      await mapLimited(missing, PARALLEL_READS, load, signal);
+    } finally {
+      this.counts.stallMs += performance.now() - start;
+    }
+  }
+
+  /** Tells the policies what a finished step of `tokens` tokens chose: uses per expert, per MoE layer. */
+  touch(uses: readonly ReadonlyMap<number, number>[], tokens: number): void {
+    this.#step += tokens;
+    uses.forEach((layerUses, moe) => {
+      const { policy, guessed } = this.#state(moe);
+      for (const [expert, count] of layerUses) {
+        policy.touch(expert, this.#step, count);
+        if (guessed.delete(expert)) this.counts.prefetchesUseful += 1;
+      }
+    });
+  }
+
+  /** What was fetched and evicted in every MoE layer since the last call. */
+  takeChanges(): PagingChange[] {
+    return this.#layers.map((state) => {
+      const { changes } = state;
+      state.changes = { fetched: [], evicted: [] };
+      return changes;
+    });
+  }
+
+  /** Experts resident in every MoE layer, a flag each. */
+  residentFlags(): { layer: number; resident: boolean[] }[] {
+    return this.#layers.map(({ spec, table }) => ({
+      layer: spec.layer,
+      resident: Array.from(table.slots, (slot) => slot !== ABSENT),
+    }));
+  }
+
+  /**
+   * Gives every layer `slotsPerLayer` slots, as far as its bindings hold them. A layer's old slabs go before its new ones
+   * come, so the ledger never exceeds the larger of both budgets; its experts are fetched again when they are wanted.
+   */
+  async resize(slotsPerLayer: number): Promise<void> {
+    for (const state of this.#layers) {
+      if (slotsFor(state.spec, slotsPerLayer) === state.table.numSlots) continue;
+      for (const expert of state.table.resident) this.#noteEviction(state, expert);
+      state.slabs.destroy();
+    }
+    for (const [moe, state] of this.#layers.entries()) {
+      if (slotsFor(state.spec, slotsPerLayer) === state.table.numSlots) continue;
+      const made = await this.#gpu.ledger.checked("slots", () => emptySlots(this.#gpu, state.spec, slotsPerLayer));
+      Object.assign(state, made);
+      this.#writeRow(moe);
+    }
+  }
+
+  dispose(): void {
+    for (const { slabs } of this.#layers) slabs.destroy();
+    this.residency.destroy();
+  }
+
+  #state(moe: number): LayerState {
+    const state = this.#layers[moe];
+    if (!state) throw new RangeError(`MoE layer ${moe} of ${this.#layers.length}`);
+    return state;
+  }
+
+  #place(moe: number, expert: number, guess: boolean, keep: ReadonlySet<number>, bytes: Uint8Array<ArrayBuffer>): void {
+    const state = this.#state(moe);
+    this.counts.expertBytesFetched += bytes.byteLength;
+    if (state.table.has(expert)) return;
+    const slot = state.table.takeFree() ?? this.#evictOne(moe, state, keep);
+    if (slot === undefined) {
+      if (guess) this.counts.prefetchesWasted += 1;
+      else throw new RangeError(`layer ${state.spec.layer}: more experts demanded at once than slots`);
+      return;
+    }
+    const { buffer, offset } = state.slabs.locate(slot);
+    this.#gpu.queue.write(buffer, offset, bytes);
+    state.table.place(expert, slot);
+    this.#writeEntry(moe, expert, slot);
+    if (guess) state.guessed.add(expert);
+    state.changes.fetched.push(expert);
+    this.counts.expertsFetched += 1;
+  }
+
+  #evictOne(moe: number, state: LayerState, keep: ReadonlySet<number>): number | undefined {
+    const candidates = [...state.table.resident].filter((expert) => !keep.has(expert));
+    if (candidates.length === 0) return undefined;
+    const victim = state.policy.victim(candidates, this.#step);
+    const slot = state.table.evict(victim);
+    this.#writeEntry(moe, victim, ABSENT);
+    this.#noteEviction(state, victim);
+    return slot;
+  }
+
+  #noteEviction(state: LayerState, expert: number): void {
+    this.counts.evictions += 1;
+    if (state.guessed.delete(expert)) this.counts.prefetchesWasted += 1;
+    state.changes.evicted.push(expert);
+  }
+
+  #writeEntry(moe: number, expert: number, slot: number): void {
+    this.#gpu.queue.write(this.residency, (moe * this.residencyStride + expert) * 4, new Uint32Array([slot]));
+  }
+
+  #writeRow(moe: number): void {
+    this.#gpu.queue.write(this.residency, moe * this.residencyStride * 4, this.#state(moe).table.slots);
+  }
+}
+
+function slotsFor(spec: PagedLayer, wanted: number): number {
+  return Math.min(wanted, spec.numExperts, spec.geometry.maxSlots);
+}
+
+function emptySlots(gpu: Gpu, spec: PagedLayer, wanted: number): { table: SlotTable; slabs: Slabs } {
+  const numSlots = slotsFor(spec, wanted);
+  return {
+    table: new SlotTable(spec.numExperts, numSlots),
+    slabs: new Slabs(gpu.ledger, spec.geometry, numSlots, `layer ${spec.layer}`),
+  };
+}
