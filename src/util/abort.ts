@@ -1,0 +1,33 @@
+/** What an aborted operation throws, and waiting that can be aborted. */
+
+/** The platform's `AbortError`, whatever reason the signal carries, so that callers can tell it by name. */
+export function abortError(signal?: AbortSignal): DOMException {
+  const reason: unknown = signal?.reason;
+  if (reason instanceof DOMException && reason.name === "AbortError") return reason;
+  const text = reason instanceof Error ? reason.message : "The operation was aborted";
+  return new DOMException(text, "AbortError");
+}
+
+/** @throws `AbortError` when `signal` has fired. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortError(signal);
+}
+
+/** Resolves after `ms` milliseconds. @throws `AbortError` as soon as `signal` fires. */
+export function delay(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(abortError(signal));
+      return;
+    }
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(abortError(signal));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
