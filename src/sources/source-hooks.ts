@@ -1,0 +1,15 @@
+/** What a caller of the sources may observe or replace. Counting is the caller's business, reading is the source's. */
+
+/** Where bytes came from, for counters. */
+export type ByteOrigin = "network" | "file" | "memory";
+
+export interface SourceHooks {
+  /** Called as bytes arrive, with how many more there are; bytes of failed attempts count too. */
+  readonly onBytes?: (origin: ByteOrigin, bytes: number) => void;
+  /** Called once before every repeated request. */
+  readonly onRetry?: () => void;
+  /** Stands in for the global `fetch`. */
+  readonly fetch?: typeof fetch;
+  /** Waits before the second, third, ... try, in milliseconds. */
+  readonly retryDelaysMs?: readonly number[];
+}
