@@ -60,7 +60,19 @@ export interface ModelSpec {
 /** Canonical names of the tensors outside the layers, and of one layer's. */
 export type ModelTensor = "embed" | "outputNorm" | "head";
 export type LayerTensor =
-  | "attnNorm" | "attnOutputNorm" | "mlpNorm" | "mlpOutputNorm"
-  | "q" | "k" | "v" | "o" | "qNorm" | "kNorm"
-  | "gate" | "up" | "down"
-  | "router" | "latentDown" | "latentUp";
+  | "attnNorm"
+  | "attnOutputNorm"
+  | "mlpNorm"
+  | "mlpOutputNorm"
+  | "q"
+  | "k"
+  | "v"
+  | "o"
+  | "qNorm"
+  | "kNorm"
+  | "gate"
+  | "up"
+  | "down"
+  | "router"
+  | "latentDown"
+  | "latentUp";

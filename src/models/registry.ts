@@ -1,0 +1,38 @@
+/** Which module describes which architecture. Adding a family is one module and one line here. */
+import { FormatError, UnsupportedError } from "../errors.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
+import type { ModelDescription, ModelFamily } from "./family.ts";
+import { mai } from "./mai.ts";
+
+const FAMILIES: readonly ModelFamily[] = [mai];
+
+/**
+ * The blueprint and tensor names of `checkpoint`. Reads no weights.
+ * @throws UnsupportedError naming an architecture that no module describes; FormatError when none is named.
+ */
+export function describeModel(checkpoint: Checkpoint): ModelDescription {
+  const named = checkpoint.container === "gguf" ? ggufArchitecture(checkpoint) : hfArchitectures(checkpoint);
+  const family = FAMILIES.find((candidate) => isMeant(candidate, checkpoint, named));
+  if (family) return family.describe(checkpoint);
+  const supported = FAMILIES.map(({ architecture, hfArchitectures: names }) => `${architecture} (${names.join(", ")})`);
+  throw new UnsupportedError(`Architecture ${named.join(", ")} is not supported; supported: ${supported.join("; ")}`);
+}
+
+function isMeant(family: ModelFamily, checkpoint: Checkpoint, named: readonly string[]): boolean {
+  const own = checkpoint.container === "gguf" ? [family.architecture] : family.hfArchitectures;
+  return named.some((name) => own.includes(name));
+}
+
+function ggufArchitecture(checkpoint: Checkpoint): string[] {
+  const value = checkpoint.config["general.architecture"];
+  if (typeof value === "string") return [value];
+  throw new FormatError(`GGUF metadata: expected "general.architecture" to be a string, got ${typeof value}`);
+}
+
+function hfArchitectures(checkpoint: Checkpoint): string[] {
+  const value = checkpoint.config.architectures;
+  const names: readonly unknown[] = Array.isArray(value) ? value : [];
+  const strings = names.filter((name) => typeof name === "string");
+  if (strings.length > 0) return strings;
+  throw new FormatError('config.json: expected "architectures" to list a model class, such as ["MaiForCausalLM"]');
+}
