@@ -1,0 +1,67 @@
+/** Which tensors a model must have, and their shapes: read off the spec alone, never off what a file holds. */
+import type { ExpertMatrix } from "../models/family.ts";
+import type { LayerSpec, LayerTensor, ModelSpec, ModelTensor, MoeSpec } from "../models/spec.ts";
+
+/** A tensor outside the layers, or one of a layer. */
+export type TensorRef = ModelTensor | { readonly layer: number; readonly name: LayerTensor };
+
+/** Shape of a tensor: `[n]` for a vector, `[rows, cols]` for a matrix. */
+export type Shape = readonly [number] | readonly [number, number];
+
+/** One needed tensor. */
+export interface ExpectedTensor {
+  readonly ref: TensorRef;
+  readonly shape: Shape;
+}
+
+/** Every tensor that stays on the GPU, experts left out. */
+export function expectedDense(spec: ModelSpec): ExpectedTensor[] {
+  const embedShape: Shape = [spec.vocabSize, spec.hiddenSize];
+  const expected: ExpectedTensor[] = [
+    { ref: "embed", shape: embedShape },
+    { ref: "outputNorm", shape: [spec.hiddenSize] },
+  ];
+  if (!spec.tiedEmbeddings) expected.push({ ref: "head", shape: embedShape });
+  spec.layers.forEach((layer, index) => {
+    for (const [name, shape] of layerTensors(layer, spec.hiddenSize)) {
+      expected.push({ ref: { layer: index, name }, shape });
+    }
+  });
+  return expected;
+}
+
+function layerTensors(layer: LayerSpec, hiddenSize: number): [LayerTensor, Shape][] {
+  const { numHeads, numKvHeads, headDim, qkNorm } = layer.attention;
+  const tensors: [LayerTensor, Shape][] = [
+    ["attnNorm", [hiddenSize]],
+    ["q", [numHeads * headDim, hiddenSize]],
+    ["k", [numKvHeads * headDim, hiddenSize]],
+    ["v", [numKvHeads * headDim, hiddenSize]],
+    ["o", [hiddenSize, numHeads * headDim]],
+    ["mlpNorm", [hiddenSize]],
+  ];
+  if (qkNorm) tensors.push(["qNorm", [headDim]], ["kNorm", [headDim]]);
+  if (layer.outputNorms) tensors.push(["attnOutputNorm", [hiddenSize]], ["mlpOutputNorm", [hiddenSize]]);
+  return [...tensors, ...mlpTensors(layer, hiddenSize)];
+}
+
+function mlpTensors({ mlp }: LayerSpec, hiddenSize: number): [LayerTensor, Shape][] {
+  if (mlp.kind === "dense") {
+    return [
+      ["gate", [mlp.innerSize, hiddenSize]],
+      ["up", [mlp.innerSize, hiddenSize]],
+      ["down", [hiddenSize, mlp.innerSize]],
+    ];
+  }
+  const tensors: [LayerTensor, Shape][] = [["router", [mlp.numExperts, hiddenSize]]];
+  if (mlp.latentSize !== null) {
+    tensors.push(["latentDown", [mlp.latentSize, hiddenSize]], ["latentUp", [hiddenSize, mlp.latentSize]]);
+  }
+  return tensors;
+}
+
+/** Shape of one expert's `matrix`: [inner, width] or, for down, [width, inner]. */
+export function expertShape(moe: MoeSpec, matrix: ExpertMatrix, hiddenSize: number): readonly [number, number] {
+  const width = moe.latentSize ?? hiddenSize;
+  return matrix === "down" ? [width, moe.innerSize] : [moe.innerSize, width];
+}

@@ -1,0 +1,186 @@
+/**
+ * From canonical names to bytes in the GPU layout: what the engine loads its dense weights from, and the pager its
+ * experts. Everything that can be wrong with a tensor is found when the map is built; later only a read can fail.
+ */
+import { FormatError, UnsupportedError, UsageError } from "../errors.ts";
+import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
+import { BLOCKS, type DType, storedBytes } from "../formats/dtype.ts";
+import type { TensorNames } from "../models/family.ts";
+import type { ModelSpec } from "../models/spec.ts";
+import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
+import { buildExpertTable, EXPERT_MATRICES, type ExpertTable } from "./expert-table.ts";
+import { type ExpertLayout, type MatrixLayout, matrixLayout } from "./layout.ts";
+import { readRange, readRanges } from "./ranges.ts";
+import { expandVector, repackRows } from "./repack.ts";
+
+export type { TensorRef } from "./expected.ts";
+
+/** Missing or misshapen tensors named in one error; more would bury the message. */
+const MAX_PROBLEMS = 5;
+
+export interface WeightMap {
+  /** GPU bytes of everything but experts: matrices in the layout, vectors as float32. Tied embeddings count once. */
+  readonly denseBytes: number;
+  /** GPU bytes of all experts of the model in the layout of the slots. */
+  readonly expertBytes: number;
+  /** Every dense tensor: what `readMatrixRows` (two dimensions) or `readVector` (one) can be asked for. */
+  readonly dense: readonly ExpectedTensor[];
+  /** Layout of a whole matrix; `head` of tied embeddings is `embed`. @throws UsageError for vectors, unknown names. */
+  matrix(ref: TensorRef): MatrixLayout;
+  /** Rows `rowStart` to `rowStart + rowCount`, in the layout of a matrix of just those rows (`words * 4` bytes). */
+  readMatrixRows(
+    ref: TensorRef,
+    rowStart: number,
+    rowCount: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array<ArrayBuffer>>;
+  /** A norm's weights as floats: F32, F16 and BF16 storage are expanded exactly. */
+  readVector(ref: TensorRef, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>>;
+  /** Layout that all experts of `layer` share. @throws UsageError when the layer has none. */
+  expertLayout(layer: number): ExpertLayout;
+  /** One expert: exactly `expertLayout(layer).words * 4` bytes, its matrices at their word offsets. */
+  readExpert(layer: number, expert: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** A dense tensor, found and checked. */
+interface Entry extends ExpectedTensor {
+  readonly tensor: TensorInfo;
+}
+
+/**
+ * Checks that `checkpoint` has every tensor that `spec` needs, with the right shape and a storage type that works.
+ * Reads no weights, so sizes can be previewed.
+ * @throws FormatError naming up to five missing or misshapen tensors; UnsupportedError for storage that does not fit.
+ */
+export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: TensorNames): WeightMap {
+  const { entries, tables } = resolve(checkpoint, spec, names);
+  const dense = [...entries.values()].map(({ ref, shape }) => ({ ref, shape }));
+  const find = (ref: TensorRef): Entry => {
+    const entry = entries.get(keyOf(ref === "head" && spec.tiedEmbeddings ? "embed" : ref));
+    if (entry) return entry;
+    throw new UsageError(`This model has no tensor ${keyOf(ref)}`);
+  };
+  const tableOf = (layer: number): ExpertTable => {
+    const table = tables.get(layer);
+    if (table) return table;
+    throw new UsageError(`Layer ${layer} has no experts`);
+  };
+  const matrix = (ref: TensorRef): MatrixLayout => {
+    const {
+      tensor,
+      shape: [rows, cols],
+    } = find(ref);
+    if (cols === undefined) throw new UsageError(`${keyOf(ref)} is a vector, not a matrix`);
+    return matrixLayout(tensor.dtype, rows, cols);
+  };
+
+  return {
+    dense,
+    denseBytes: [...entries.values()].reduce((sum, entry) => sum + gpuBytes(entry), 0),
+    expertBytes: [...tables.values()].reduce((sum, table) => sum + table.layout.words * 4 * table.ranges.length, 0),
+    matrix,
+    readMatrixRows: async (ref, rowStart, rowCount, signal) => {
+      const { dtype, rows, cols } = matrix(ref);
+      checkRows(keyOf(ref), rows, rowStart, rowCount);
+      const { tensor } = find(ref);
+      const rowBytes = storedBytes(dtype, cols);
+      const range = { shard: tensor.shard, offset: tensor.offset + rowStart * rowBytes, length: rowCount * rowBytes };
+      return repackRows(dtype, await readRange(checkpoint.shards, range, signal), rowCount, cols);
+    },
+    readVector: async (ref, signal) => {
+      const { tensor, shape } = find(ref);
+      if (shape.length !== 1) throw new UsageError(`${keyOf(ref)} is a matrix, not a vector`);
+      const range = { shard: tensor.shard, offset: tensor.offset, length: tensor.byteLength };
+      return expandVector(plainDtype(tensor), await readRange(checkpoint.shards, range, signal));
+    },
+    expertLayout: (layer) => tableOf(layer).layout,
+    readExpert: async (layer, expert, signal) => {
+      const { layout, ranges } = tableOf(layer);
+      const stored = ranges[expert];
+      if (!stored) throw new UsageError(`Layer ${layer} has experts 0 to ${ranges.length - 1}, not ${expert}`);
+      return packExpert(layout, await readRanges(checkpoint.shards, stored, signal));
+    },
+  };
+}
+
+/** Places gate, up and down at their word offsets. `stored` is in the order of `EXPERT_MATRICES`. */
+function packExpert(layout: ExpertLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const packed = new Uint8Array(layout.words * 4);
+  const firstWords = [layout.gateWord, layout.upWord, layout.downWord];
+  EXPERT_MATRICES.forEach((name, i) => {
+    const { dtype, rows, cols, words } = layout[name];
+    const start = (firstWords[i] ?? 0) * 4;
+    repackRows(dtype, stored[i] ?? new Uint8Array(0), rows, cols, packed.subarray(start, start + words * 4));
+  });
+  return packed;
+}
+
+/** Finds every needed tensor; collects what is wrong so that one error can name several. */
+function resolve(
+  checkpoint: Checkpoint,
+  spec: ModelSpec,
+  names: TensorNames,
+): { entries: Map<string, Entry>; tables: Map<number, ExpertTable> } {
+  const problems: string[] = [];
+  const lookUp = (name: string, shape: readonly number[]): TensorInfo | undefined => {
+    const tensor = checkpoint.tensors.get(name);
+    const expected = `"${name}" [${shape.join(", ")}]`;
+    if (!tensor) problems.push(`${expected}, got nothing`);
+    else if (tensor.shape.join() !== shape.join()) problems.push(`${expected}, got [${tensor.shape.join(", ")}]`);
+    else {
+      checkStorage(tensor);
+      return tensor;
+    }
+    return undefined;
+  };
+  const entries = new Map<string, Entry>();
+  for (const { ref, shape } of expectedDense(spec)) {
+    const name = typeof ref === "string" ? names.model(ref) : names.layer(ref.layer, ref.name);
+    const tensor = lookUp(name, shape);
+    if (tensor) entries.set(keyOf(ref), { ref, shape, tensor });
+  }
+  const tables = new Map<number, ExpertTable>();
+  spec.layers.forEach(({ mlp }, layer) => {
+    if (mlp.kind !== "moe" || problems.length > MAX_PROBLEMS) return;
+    const table = buildExpertTable(names, layer, mlp, spec.hiddenSize, lookUp);
+    if (table) tables.set(layer, table);
+  });
+  if (problems.length > 0) throw new FormatError(describeProblems(checkpoint, problems));
+  return { entries, tables };
+}
+
+function describeProblems(checkpoint: Checkpoint, problems: readonly string[]): string {
+  const more = problems.length > MAX_PROBLEMS ? "; and more" : "";
+  const label = checkpoint.shards[0]?.label ?? checkpoint.container;
+  return `${label}: expected tensors ${problems.slice(0, MAX_PROBLEMS).join("; ")}${more}`;
+}
+
+/** @throws UnsupportedError for a vector in blocks, or rows that are not whole blocks. */
+function checkStorage(tensor: TensorInfo): void {
+  if (tensor.shape.length === 1) plainDtype(tensor);
+  const cols = tensor.shape.at(-1) ?? 1;
+  const { elements } = BLOCKS[tensor.dtype];
+  if (cols % elements === 0) return;
+  throw new UnsupportedError(
+    `Tensor "${tensor.name}": expected rows of a multiple of ${elements} elements for ${tensor.dtype}, got ${cols}`,
+  );
+}
+
+function plainDtype(tensor: TensorInfo): Exclude<DType, "Q8_0"> {
+  if (tensor.dtype !== "Q8_0") return tensor.dtype;
+  throw new UnsupportedError(`Tensor "${tensor.name}": a vector stored as Q8_0 is not supported; use F32, F16 or BF16`);
+}
+
+function gpuBytes({ tensor, shape: [rows, cols] }: Entry): number {
+  return cols === undefined ? rows * 4 : matrixLayout(tensor.dtype, rows, cols).words * 4;
+}
+
+function checkRows(name: string, rows: number, rowStart: number, rowCount: number): void {
+  const valid = Number.isSafeInteger(rowStart) && Number.isSafeInteger(rowCount) && rowStart >= 0 && rowCount >= 0;
+  if (valid && rowStart + rowCount <= rows) return;
+  throw new UsageError(`${name} has ${rows} rows; rows ${rowStart} to ${rowStart + rowCount} were asked for`);
+}
+
+function keyOf(ref: TensorRef): string {
+  return typeof ref === "string" ? ref : `layers.${ref.layer}.${ref.name}`;
+}
