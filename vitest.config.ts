@@ -13,7 +13,10 @@ export default defineConfig({
     reporters: ["default", "./test/gpu-reporter.ts"],
     projects: [
       { extends: true, test: { name: "unit", environment: "node", include: ["test/unit/**/*.test.ts"] } },
-      { extends: true, test: { name: "shaders", environment: "node", include: ["test/shaders/**/*.test.ts"], testTimeout: 60_000 } },
+      {
+        extends: true,
+        test: { name: "shaders", environment: "node", include: ["test/shaders/**/*.test.ts"], testTimeout: 60_000 },
+      },
       {
         extends: true,
         test: {
@@ -28,7 +31,9 @@ export default defineConfig({
             enabled: true,
             headless: true,
             screenshotFailures: false,
-            provider: playwright({ launchOptions: { args: CHROMIUM_ARGS, ...(executablePath ? { executablePath } : {}) } }),
+            provider: playwright({
+              launchOptions: { args: CHROMIUM_ARGS, ...(executablePath ? { executablePath } : {}) },
+            }),
             instances: [{ browser: "chromium" }],
           },
         },

@@ -30,9 +30,11 @@ function finishDeclaration(path, seen) {
   seen.add(path);
   const text = readFileSync(path, "utf8");
   if (text.includes("/// <reference types")) throw new Error(`${path} depends on ambient types of a package.`);
+  /** @type {string[]} */
   const next = [];
   const rewritten = text.replace(SPECIFIER, (_, before, specifier) => {
-    if (!specifier.startsWith(".")) throw new Error(`${path} takes a type from "${specifier}", which dist does not hold.`);
+    if (!specifier.startsWith("."))
+      throw new Error(`${path} takes a type from "${specifier}", which dist does not hold.`);
     next.push(resolve(dirname(path), specifier.replace(/\.ts$/, ".d.ts")));
     return `${before}"${specifier.replace(/\.ts$/, ".js")}"`;
   });

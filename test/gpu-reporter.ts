@@ -11,7 +11,9 @@ export default class GpuReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const gpuModules = modules.filter((module) => module.project.name.startsWith("gpu"));
     if (gpuModules.length === 0) return;
-    const ran = gpuModules.flatMap((module) => [...module.children.allTests()]).filter((test) => test.result().state !== "skipped");
+    const ran = gpuModules
+      .flatMap((module) => [...module.children.allTests()])
+      .filter((test) => test.result().state !== "skipped");
     const adapters = gpuModules.map((module) => module.meta().gpuAdapter).filter((adapter) => adapter !== undefined);
     for (const adapter of new Set(adapters.map(describeAdapter))) console.log(`GPU adapter: ${adapter}`);
     console.log(`GPU tests run: ${ran.length} in ${gpuModules.length} files`);

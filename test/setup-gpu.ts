@@ -18,7 +18,8 @@ declare module "vitest" {
 
 /** The adapter that the tests run on. Throws where WebGPU or an adapter is missing. */
 export async function requireGpu(): Promise<GPUAdapter> {
-  if (!navigator.gpu) throw new Error("navigator.gpu is missing: start Chromium with the flags of scripts/chromium.mjs.");
+  if (!navigator.gpu)
+    throw new Error("navigator.gpu is missing: start Chromium with the flags of scripts/chromium.mjs.");
   const adapter = await navigator.gpu.requestAdapter();
   if (!adapter) throw new Error("requestAdapter() gave none: neither a GPU nor the software adapter is available.");
   return adapter;
