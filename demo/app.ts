@@ -104,11 +104,18 @@ export class App {
   }
 
   #loadFailed(error: unknown): void {
-    const standard = this.#choice === OCTAVO_TALES;
-    const label = standard ? "Try again" : `Open ${OCTAVO_TALES.label} instead`;
-    this.#notices.show(error, { label, run: () => void this.open(OCTAVO_TALES) });
+    const choice = this.#choice;
+    const cancelled = error instanceof Error && error.name === "AbortError";
+    if (cancelled) this.#notices.show(new Cancelled(choice.label), { label: "Load it", run: () => void this.open(choice) });
+    else this.#notices.show(error, this.#otherWay(choice));
     setText(byId("model-name", HTMLElement), "none");
+    this.#story.setTitle("No model");
     this.#say(`${this.#choice.label} was not loaded.`);
+  }
+
+  #otherWay(failed: Choice): Remedy {
+    const label = failed === OCTAVO_TALES ? "Try again" : `Open ${OCTAVO_TALES.label} instead`;
+    return { label, run: () => void this.open(OCTAVO_TALES) };
   }
 
   #begin(beginning: string): void {
@@ -154,7 +161,8 @@ export class App {
       const telling = await open();
       const onText = (text: string, tokens: number) => this.#story.showAnswer(text, tokens);
       const ending = await telling.tell({ ...sampling, seed, signal, onText });
-      this.#endAnswer(endingText(ending, telling.tokens, sampling.temperature > 0 ? seed : null), ending !== "context");
+      const status = endingText(ending, telling.written, sampling.temperature > 0 ? seed : null);
+      this.#endAnswer(status, ending !== "context");
     } catch (error) {
       this.#endAnswer(signal.aborted ? "Stopped." : "The answer broke off.", this.#telling !== null);
       if (!signal.aborted) this.#showError(error);
@@ -229,6 +237,15 @@ export class App {
   }
 }
 
+/** The reader called a load off: worth a notice, because the page is now without a model. */
+class Cancelled extends Error {
+  override name = "Cancelled";
+
+  constructor(label: string) {
+    super(`${label} was not loaded.`);
+  }
+}
+
 function adapterName({ name, vendor, architecture, isFallback }: AdapterSummary): string {
   const shown = name || [vendor, architecture].filter(Boolean).join(" ") || "unnamed";
   return isFallback ? `${shown} (on the CPU)` : shown;
@@ -236,10 +253,10 @@ function adapterName({ name, vendor, architecture, isFallback }: AdapterSummary)
 
 function endingText(ending: Ending, tokens: number, seed: number | null): string {
   const reason = {
-    length: "Paused at",
-    stopped: "Stopped at",
-    story: "The model ended here, at",
-    context: "The context is full at",
+    length: "Paused after",
+    stopped: "Stopped after",
+    story: "The model ended here, after",
+    context: "The model's context is full after",
   }[ending];
   return `${reason} ${tokens} tokens${seed === null ? "" : `, seed ${seed}`}`;
 }

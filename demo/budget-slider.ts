@@ -1,6 +1,6 @@
 /**
  * The GPU budget as a share of all experts. Dragging previews the bytes, letting go applies them; while one change is
- * on its way the newest one waits, and those between are dropped. A share that is refused goes back to the one in force.
+ * on its way the newest one waits, and those between are dropped. A refused share goes back to the one in force.
  */
 import type { MemoryPlan } from "../src/index.ts";
 import { byId, setText } from "./dom.ts";

@@ -43,8 +43,8 @@ const NOT_SECURE: Obstacle = {
 const NO_WEBGPU: Obstacle = {
   title: "This browser has no WebGPU",
   missing:
-    "navigator.gpu is missing: Octavo computes on the GPU through WebGPU, and this browser does not have it, or has it " +
-    "turned off.",
+    "navigator.gpu is missing: Octavo computes on the GPU through WebGPU, and this browser does not have it, or has " +
+    "it turned off.",
   remedies: [
     "Chrome or Edge: version 113 or newer on Windows, macOS and ChromeOS; version 121 or newer on Android.",
     "Safari: version 26 or newer, on macOS, iPadOS and iOS.",
@@ -56,8 +56,8 @@ const NO_WEBGPU: Obstacle = {
 const NO_ADAPTER: Obstacle = {
   title: "WebGPU is here, but no graphics adapter is",
   missing:
-    "navigator.gpu is present, but requestAdapter() found nothing to run on: the GPU is blocked, its driver is too old, " +
-    "or hardware acceleration is off.",
+    "navigator.gpu is present, but requestAdapter() found nothing to run on: the GPU is blocked, its driver is too " +
+    "old, or hardware acceleration is off.",
   remedies: [
     "Turn on hardware (graphics) acceleration in the browser's system settings, and restart it.",
     "Update the graphics driver; chrome://gpu or about:support says what the browser thinks of it.",

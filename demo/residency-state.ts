@@ -5,7 +5,7 @@
 import type { ResidencyLayer, StepEvent } from "../src/index.ts";
 
 /** How long a fetched or evicted expert is marked. */
-export const MARK_MS = 900;
+export const MARK_MS = 600;
 
 export interface Cell {
   resident: boolean;

@@ -1,14 +1,16 @@
 /**
- * The live picture of the paging: experts as spines on shelves, a shelf for every MoE layer. A state has a height as
- * well as a colour (absent: a stub; resident; chosen: taller; just fetched: tallest; evicted: hollow), so the picture
- * reads without colour. Frames are drawn only while something changes.
+ * The live picture of the paging: experts as spines on shelves, a shelf for every MoE layer. A state has a shape as
+ * well as a colour (absent: a stub; resident; chosen: taller; just fetched: a cap above either; evicted: hollow), so
+ * the picture reads without colour. Frames are drawn only while something changes.
  */
 import type { ResidencyLayer, StepEvent } from "../src/index.ts";
 import { byId, setText } from "./dom.ts";
 import { countResident, MARK_MS, ResidencyState, type Cell, type Shelf } from "./residency-state.ts";
 import { cellAt, layOut, type ShelfLayout } from "./shelf-layout.ts";
 
-const HEIGHTS = { absent: 0.14, resident: 0.6, chosen: 0.8, fetched: 1 } as const;
+const HEIGHTS = { absent: 0.14, resident: 0.6, chosen: 0.8 } as const;
+/** A just fetched expert wears a cap this high, up to the full height of its cell. */
+const CAP = 0.5;
 const SUMMARY_MS = 1000;
 
 interface Palette {
@@ -20,6 +22,13 @@ interface Palette {
   readonly board: string;
   readonly text: string;
   readonly font: string;
+}
+
+interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
 }
 
 export class ResidencyView {
@@ -127,10 +136,13 @@ export class ResidencyView {
     }
     shelf.cells.forEach((cell, expert) => {
       const x = left + (expert % perLine) * cellWidth;
-      const bottom = top + Math.floor(expert / perLine) * lineHeight + cellHeight;
-      this.#drawCell(context, palette, cell, x, bottom, cellWidth - gap, now);
+      const y = top + Math.floor(expert / perLine) * lineHeight;
+      this.#drawCell(context, palette, cell, { x, y, width: cellWidth - gap, height: cellHeight }, now);
     });
-    const middle = top + (lineHeight * linesPerShelf) / 2;
+    this.#drawLabels(context, palette, shelf, top + (lineHeight * linesPerShelf) / 2);
+  }
+
+  #drawLabels(context: CanvasRenderingContext2D, palette: Palette, shelf: Shelf, middle: number): void {
     context.fillStyle = palette.text;
     context.font = palette.font;
     context.textBaseline = "middle";
@@ -140,26 +152,17 @@ export class ResidencyView {
     context.fillText(`${countResident(shelf)}/${shelf.cells.length}`, this.#layout.width, middle);
   }
 
-  #drawCell(
-    context: CanvasRenderingContext2D, palette: Palette, cell: Cell, x: number, bottom: number, width: number, now: number,
-  ): void {
-    const full = this.#layout.cellHeight;
-    const bar = (colour: string, height: number, alpha: number): void => {
-      context.globalAlpha = alpha;
-      context.fillStyle = colour;
-      context.fillRect(x, bottom - full * height, width, full * height);
-      context.globalAlpha = 1;
-    };
+  #drawCell(context: CanvasRenderingContext2D, palette: Palette, cell: Cell, box: Box, now: number): void {
     const fetched = this.#mark(now - cell.fetchedAt);
     const evicted = this.#mark(now - cell.evictedAt);
-    if (!cell.resident) {
-      bar(palette.absent, HEIGHTS.absent, 1);
-      if (evicted > 0) hollow(context, palette.evicted, evicted, x, bottom - full * HEIGHTS.resident, width, full * HEIGHTS.resident);
-      return;
+    if (cell.resident) {
+      const state = cell.chosen ? "chosen" : "resident";
+      fill(context, palette[state], lower(box, HEIGHTS[state]), 1);
+      if (fetched > 0) fill(context, palette.fetched, { ...box, height: box.height * CAP }, fetched);
+    } else {
+      fill(context, palette.absent, lower(box, HEIGHTS.absent), 1);
+      if (evicted > 0) outline(context, palette.evicted, lower(box, HEIGHTS.resident), evicted);
     }
-    if (cell.chosen) bar(palette.chosen, HEIGHTS.chosen, 1);
-    else bar(palette.resident, HEIGHTS.resident, 1);
-    if (fetched > 0) bar(palette.fetched, HEIGHTS.fetched, fetched);
   }
 
   /** Strength of a mark of this age: full at first, then fading; without motion it is there or it is not. */
@@ -197,14 +200,25 @@ export class ResidencyView {
   }
 }
 
-function hollow(
-  context: CanvasRenderingContext2D, colour: string, alpha: number, x: number, y: number, width: number, height: number,
-): void {
+/** The part of `box` that stands on its bottom edge and is `share` of its height. */
+function lower(box: Box, share: number): Box {
+  const height = box.height * share;
+  return { ...box, y: box.y + box.height - height, height };
+}
+
+function fill(context: CanvasRenderingContext2D, colour: string, { x, y, width, height }: Box, alpha: number): void {
+  context.globalAlpha = alpha;
+  context.fillStyle = colour;
+  context.fillRect(x, y, width, height);
+  context.globalAlpha = 1;
+}
+
+function outline(context: CanvasRenderingContext2D, colour: string, { x, y, width, height }: Box, alpha: number): void {
+  const line = width >= 4 ? 1.5 : 0.75;
   context.globalAlpha = alpha;
   context.strokeStyle = colour;
-  context.lineWidth = width >= 4 ? 1.5 : 0.75;
-  const inset = context.lineWidth / 2;
-  context.strokeRect(x + inset, y + inset, Math.max(0.2, width - 2 * inset), height - 2 * inset);
+  context.lineWidth = line;
+  context.strokeRect(x + line / 2, y + line / 2, Math.max(0.2, width - line), height - line);
   context.globalAlpha = 1;
 }
 

@@ -17,21 +17,22 @@ export interface ShelfLayout {
   readonly shelfHeight: number;
 }
 
-const NAME_WIDTH = 34;
-const COUNT_WIDTH = 58;
 const SMALLEST_CELL = 2;
 
 export function layOut(width: number, shelves: number, cells: number): ShelfLayout {
-  const room = Math.max(40, width - NAME_WIDTH - COUNT_WIDTH);
+  const narrow = width < 500;
+  const left = narrow ? 26 : 34;
+  const counts = narrow ? 50 : 58;
+  const room = Math.max(40, width - left - counts);
   const linesPerShelf = Math.max(1, Math.ceil((cells * SMALLEST_CELL) / room));
   const perLine = Math.max(1, Math.ceil(cells / linesPerShelf));
-  const cellHeight = shelves <= 4 ? 34 : shelves <= 12 ? 20 : shelves <= 24 ? 14 : 10;
+  const cellHeight = shelves <= 4 ? 32 : shelves <= 12 ? 20 : shelves <= 24 ? 14 : 10;
   const lineHeight = cellHeight + (shelves <= 4 ? 4 : 2);
   const shelfHeight = lineHeight * linesPerShelf + (shelves <= 12 ? 8 : 4);
   return {
     width,
     height: Math.max(1, shelves * shelfHeight),
-    left: NAME_WIDTH,
+    left,
     cellWidth: room / perLine,
     cellHeight,
     lineHeight,

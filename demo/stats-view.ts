@@ -63,11 +63,13 @@ export class StatsView {
     const clean = stats.cleanSteps - since.cleanSteps;
     const rounds = stats.decodeRounds - since.decodeRounds;
     this.#set("speed", ms > 0 ? figures((1000 * tokens) / ms) : "–", tokens > 0 ? `over ${tokens} tokens` : "");
-    this.#set("first", stats.timeToFirstTokenMs > 0 ? duration(stats.timeToFirstTokenMs) : "–", "from the prompt");
+    this.#set("first", stats.timeToFirstTokenMs > 0 ? duration(stats.timeToFirstTokenMs) : "–", "");
     this.#set("hits", percent(hits, lookups), lookups > 0 ? `${hits} of ${lookups} look-ups` : "");
     this.#set("experts", `${residents}`, `of ${experts}`);
-    this.#set("fetched", bytes(sourceBytes(stats)), fetchedNote(stats, since));
-    this.#set("rounds", tokens > 0 ? percent(clean, tokens) : "–", tokens > 0 ? `${figures(rounds / tokens)} rounds a token` : "");
+    const fetched = sourceBytes(stats);
+    this.#set("fetched", bytes(fetched - sourceBytes(since)), `${bytes(fetched)} since opening`);
+    const roundsNote = tokens > 0 ? `${figures(rounds / tokens)} rounds a token` : "";
+    this.#set("rounds", percent(clean, tokens), roundsNote);
     this.#showMemory(stats, plan);
   }
 
@@ -118,9 +120,4 @@ export class StatsView {
 
 function sourceBytes(stats: Stats): number {
   return stats.networkBytes + stats.fileBytes + stats.memoryBytes;
-}
-
-function fetchedNote(stats: Stats, since: Stats): string {
-  const experts = stats.expertBytesFetched - since.expertBytesFetched;
-  return `${bytes(experts)} experts now`;
 }

@@ -34,8 +34,9 @@ export class Telling {
     return new Telling(model, ids, await model.decode(ids));
   }
 
-  get tokens(): number {
-    return this.#promptIds.length + this.#answer.length;
+  /** Tokens of the answer so far. */
+  get written(): number {
+    return this.#answer.length;
   }
 
   /** Continues the story by at most `options.maxTokens`. @returns why it paused; an abort is not an error here. */
@@ -44,7 +45,7 @@ export class Telling {
     try {
       const session = await this.#ready(options.signal);
       await this.#pull(session, options);
-      if (this.tokens >= session.contextLength) return "context";
+      if (this.#promptIds.length + this.#answer.length >= session.contextLength) return "context";
       return this.#answer.length - before >= options.maxTokens ? "length" : "story";
     } catch (error) {
       if (!options.signal.aborted) throw error;
