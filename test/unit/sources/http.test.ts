@@ -1,0 +1,266 @@
+/** HTTP range reads against a real server that behaves, and one that misbehaves in every way we know of. */
+import { afterEach, describe, expect, test } from "vitest";
+import { SourceError } from "../../../src/errors.ts";
+import type { ByteSource } from "../../../src/sources/byte-source.ts";
+import { openHttp } from "../../../src/sources/http.ts";
+import type { SourceHooks } from "../../../src/sources/source-hooks.ts";
+import { type Behaviour, serveFiles, type TestServer } from "../../fixtures/http-server.ts";
+
+const BIG = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7 + (i >> 8)) & 255);
+const PREFIX = 65536;
+const servers: TestServer[] = [];
+
+afterEach(async () => {
+  await Promise.all(servers.splice(0).map((server) => server.close()));
+});
+
+async function serve(behaviour: Behaviour, files: Record<string, Uint8Array> = { "big.bin": BIG }): Promise<TestServer> {
+  const server = await serveFiles(files, behaviour);
+  servers.push(server);
+  return server;
+}
+
+/** Counters with short waits, so that four tries take milliseconds. */
+function counters(extra: SourceHooks = {}): { hooks: SourceHooks; bytes: () => number; retries: () => number } {
+  let bytes = 0;
+  let retries = 0;
+  const hooks: SourceHooks = {
+    retryDelaysMs: [1, 2, 3],
+    onBytes: (origin, count) => {
+      expect(origin).toBe("network");
+      bytes += count;
+    },
+    onRetry: () => {
+      retries += 1;
+    },
+    ...extra,
+  };
+  return { hooks, bytes: () => bytes, retries: () => retries };
+}
+
+async function open(server: TestServer, hooks: SourceHooks, name = "big.bin"): Promise<ByteSource> {
+  const opened = await openHttp(server.url + name, hooks);
+  if ("missing" in opened) throw new Error(opened.missing);
+  return opened;
+}
+
+describe("a server that behaves", () => {
+  test("one small range tells size and is kept; later reads ask for just what is missing", async () => {
+    const server = await serve({});
+    const { hooks, bytes } = counters();
+    const source = await open(server, hooks);
+    expect(await source.size()).toBe(BIG.length);
+    expect(await source.read(10, 20)).toEqual(BIG.slice(10, 30));
+    expect(server.requests.map(({ range }) => range)).toEqual([`bytes=0-${PREFIX - 1}`]);
+    expect(await source.read(PREFIX - 5, 10)).toEqual(BIG.slice(PREFIX - 5, PREFIX + 5));
+    expect(await source.read(200_000, 100_000)).toEqual(BIG.slice(200_000));
+    expect(server.requests.slice(1).map(({ range }) => range)).toEqual(["bytes=65536-65540", "bytes=200000-299999"]);
+    expect(server.requests.every(({ method }) => method === "GET")).toBe(true);
+    expect(bytes()).toBe(PREFIX + 5 + 100_000);
+  });
+
+  test("reads of nothing make no request, reads outside the file are refused", async () => {
+    const server = await serve({});
+    const source = await open(server, {});
+    expect(await source.read(250_000, 0)).toEqual(new Uint8Array(0));
+    await expect(source.read(299_999, 2)).rejects.toThrow(/bytes 299999 to 300001.*has 300000 bytes/);
+    await expect(source.read(-1, 2)).rejects.toThrow(SourceError);
+    await expect(source.read(0.5, 2)).rejects.toThrow(SourceError);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test("what is read belongs to the reader", async () => {
+    const source = await open(await serve({}), {});
+    (await source.read(0, 4)).fill(0xee);
+    expect(await source.read(0, 4)).toEqual(BIG.slice(0, 4));
+  });
+
+  test("empty and small files", async () => {
+    const server = await serve({}, { "none.bin": new Uint8Array(0), "small.bin": BIG.subarray(0, 10) });
+    expect(await (await open(server, {}, "none.bin")).size()).toBe(0);
+    expect(await (await open(server, {}, "small.bin")).read(2, 8)).toEqual(BIG.slice(2, 10));
+    expect(server.requests).toHaveLength(2);
+  });
+
+  test("parallel reads", async () => {
+    const source = await open(await serve({ latencyMs: 2 }), {});
+    const starts = Array.from({ length: 20 }, (_, i) => 70_000 + i * 1000);
+    const parts = await Promise.all(starts.map((start) => source.read(start, 1000)));
+    parts.forEach((part, i) => expect(part).toEqual(BIG.slice(starts[i], (starts[i] ?? 0) + 1000)));
+  });
+});
+
+describe("missing files", () => {
+  test.each([404, 403])("status %i on the probe is a missing file, not an error", async (status) => {
+    const server = await serve({ status });
+    expect(await openHttp(`${server.url}big.bin`, {})).toEqual({ missing: `status ${status}` });
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test("a page in place of a file is a missing file", async () => {
+    const server = await serve({ pageFallback: true });
+    expect(await openHttp(`${server.url}tokenizer.json`, {})).toHaveProperty("missing");
+  });
+
+  test.each([401, 410, 400])("status %i fails at once and names address and status", async (status) => {
+    const server = await serve({ status });
+    await expect(openHttp(`${server.url}big.bin`, counters().hooks)).rejects.toThrow(
+      new RegExp(`${server.url}big.bin: the server answered ${status}`),
+    );
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test("404 and 403 after a good probe are errors", async () => {
+    for (const status of [404, 403]) {
+      const server = await serve({ status, statusFrom: 2 });
+      const source = await open(server, counters().hooks);
+      await expect(source.read(100_000, 5)).rejects.toThrow(new RegExp(`answered ${status}`));
+      expect(server.requests).toHaveLength(2);
+    }
+  });
+});
+
+describe("a server that ignores Range", () => {
+  test("a small file is taken whole, once", async () => {
+    for (const extra of [{}, { chunked: true }, { gzip: true }]) {
+      const server = await serve({ ignoreRange: true, ...extra });
+      const { hooks, bytes } = counters();
+      const source = await open(server, hooks);
+      expect(await source.size()).toBe(BIG.length);
+      expect(await source.read(123_456, 1000)).toEqual(BIG.slice(123_456, 124_456));
+      expect(server.requests).toHaveLength(1);
+      expect(bytes()).toBe(BIG.length);
+    }
+  });
+
+  test.each([{}, { chunked: true }])("a large file is refused with the remedy (%o)", async (extra) => {
+    const server = await serve({ ignoreRange: true, ...extra }, { "big.bin": new Uint8Array(9 * 1024 * 1024) });
+    await expect(openHttp(`${server.url}big.bin`, counters().hooks)).rejects.toThrow(
+      /ignores Range.*larger than 8 MiB.*supports range requests/,
+    );
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test("a whole file that dies midway is asked for again", async () => {
+    const server = await serve({ ignoreRange: true, failAfterBytes: 1000 });
+    const { hooks, retries } = counters();
+    expect(await (await open(server, hooks)).read(0, BIG.length)).toEqual(BIG);
+    expect(retries()).toBe(1);
+  });
+
+  test("200 after a good probe is an error", async () => {
+    const fetchOnce: typeof fetch = async (url, init) => {
+      const headers = new Headers(init?.headers);
+      if (headers.get("range") !== `bytes=0-${PREFIX - 1}`) headers.delete("range");
+      return fetch(url, { ...init, headers });
+    };
+    const source = await open(await serve({}), counters({ fetch: fetchOnce }).hooks);
+    await expect(source.read(100_000, 10)).rejects.toThrow(/ignores Range/);
+  });
+});
+
+describe("passing failures", () => {
+  test.each([500, 503, 429, 408])("status %i is retried", async (status) => {
+    const server = await serve({ status, statusTimes: 2 });
+    const { hooks, retries } = counters();
+    expect(await (await open(server, hooks)).size()).toBe(BIG.length);
+    expect(retries()).toBe(2);
+  });
+
+  test("after the last try the error says what happened and how often", async () => {
+    const server = await serve({ status: 503 });
+    const { hooks, retries } = counters();
+    await expect(openHttp(`${server.url}big.bin`, hooks)).rejects.toThrow(/answered 503.*gave up after 4 tries/);
+    expect(retries()).toBe(3);
+    expect(server.requests).toHaveLength(4);
+  });
+
+  test("a body that dies midway goes on from the byte reached", async () => {
+    const server = await serve({ failAfterBytes: 100_000, failures: 2 });
+    const { hooks, retries, bytes } = counters();
+    const source = await open(server, hooks);
+    expect(await source.read(0, BIG.length)).toEqual(BIG);
+    const starts = server.requests.map(({ range }) => Number(/=(\d+)/.exec(range ?? "")?.[1]));
+    expect(starts[1]).toBe(PREFIX);
+    expect(starts[2]).toBeGreaterThan(PREFIX);
+    expect(retries()).toBe(server.requests.length - 2);
+    expect(bytes()).toBe(BIG.length);
+  });
+
+  test("no server at all", async () => {
+    const server = await serve({});
+    await server.close();
+    await expect(openHttp(`${server.url}big.bin`, counters().hooks)).rejects.toThrow(/no answer.*gave up after 4 tries/);
+  });
+
+  test("no retries when none are wanted", async () => {
+    const server = await serve({ status: 500 });
+    await expect(openHttp(`${server.url}big.bin`, { retryDelaysMs: [] })).rejects.toThrow(/gave up after 1 try\b/);
+  });
+});
+
+describe("answers that contradict the request", () => {
+  const cases: [string, Behaviour, RegExp][] = [
+    ["no Content-Range", { contentRange: () => undefined }, /expected a Content-Range.*Access-Control-Expose-Headers/],
+    ["malformed", { contentRange: () => "bytes lots" }, /expected a Content-Range of one range, got bytes lots/],
+    ["another start", { contentRange: (real) => real.replace("bytes 0-", "bytes 1-") }, /asked for bytes from 0/],
+    ["another end", { contentRange: (real) => real.replace(/-\d+/, "-100") }, /ending at byte 65535.*ending at 100/],
+    ["no total", { contentRange: (real) => real.replace(/\d+$/, "*") }, /does not tell the file's size/],
+    ["a body too long", { bodyDelta: 3, chunked: true }, /expected a body of 65536 bytes, got more/],
+    ["a body too short", { bodyDelta: -3, chunked: true }, /body ended after 65533 of 65536 bytes.*gave up/],
+    ["compressed", { gzip: true }, /gzip-compressed/],
+  ];
+  test.each(cases)("%s", async (_, behaviour, message) => {
+    const server = await serve(behaviour);
+    const failure = openHttp(`${server.url}big.bin`, counters().hooks);
+    await expect(failure).rejects.toThrow(message);
+    await expect(failure).rejects.toBeInstanceOf(SourceError);
+  });
+
+  test("the file changes while it is read: ETag", async () => {
+    const source = await open(await serve({ etag: (n) => `"v${n}"` }), counters().hooks);
+    await expect(source.read(100_000, 5)).rejects.toThrow(/changed on the server.*"v1".*"v2"/);
+  });
+
+  test("the file changes while it is read: size", async () => {
+    const grown = (real: string, n: number): string => (n > 1 ? real.replace(/\d+$/, "300001") : real);
+    const source = await open(await serve({ contentRange: grown }), counters().hooks);
+    await expect(source.read(100_000, 5)).rejects.toThrow(/changed on the server.*300001 bytes/);
+  });
+
+  test("the same ETag is no change", async () => {
+    const source = await open(await serve({ etag: () => 'W/"same"' }), counters().hooks);
+    expect(await source.read(100_000, 5)).toEqual(BIG.slice(100_000, 100_005));
+  });
+});
+
+describe("abort", () => {
+  const aborted = { name: "AbortError" };
+
+  test("before, during the answer, during the body and during the wait for a retry", async () => {
+    await expect(openHttp((await serve({})).url, {}, AbortSignal.abort())).rejects.toMatchObject(aborted);
+
+    const slow = await serve({ latencyMs: 5000 });
+    const first = new AbortController();
+    const waiting = openHttp(`${slow.url}big.bin`, {}, first.signal);
+    setTimeout(() => first.abort(), 20);
+    await expect(waiting).rejects.toMatchObject(aborted);
+
+    const failing = await serve({ status: 503 });
+    const second = new AbortController();
+    const started = performance.now();
+    const retrying = openHttp(`${failing.url}big.bin`, { retryDelaysMs: [60_000] }, second.signal);
+    setTimeout(() => second.abort(new Error("enough")), 50);
+    await expect(retrying).rejects.toMatchObject({ name: "AbortError", message: "enough" });
+    expect(performance.now() - started).toBeLessThan(5000);
+    expect(failing.requests).toHaveLength(1);
+
+    const source = await open(await serve({}), {});
+    const third = new AbortController();
+    const reading = source.read(70_000, 200_000, third.signal);
+    third.abort();
+    await expect(reading).rejects.toMatchObject(aborted);
+    await expect(source.read(0, 1, third.signal)).rejects.toMatchObject(aborted);
+    await expect(source.size(third.signal)).rejects.toMatchObject(aborted);
+  });
+});
