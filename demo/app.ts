@@ -7,14 +7,14 @@ import { BudgetSlider } from "./budget-slider.ts";
 import { byId, setText } from "./dom.ts";
 import { Library } from "./library.ts";
 import { LoadView } from "./load-view.ts";
-import { ModelSourceView, OCTAVO_TALES, type Choice } from "./model-source.ts";
+import { type Choice, ModelSourceView, OCTAVO_TALES } from "./model-source.ts";
 import { Notices, type Remedy } from "./notices.ts";
 import { ResidencyView } from "./residency-view.ts";
 import { SamplingView } from "./sampling-view.ts";
 import { loadSettings } from "./settings.ts";
 import { StatsView } from "./stats-view.ts";
 import { StoryView } from "./story-view.ts";
-import { Telling, type Ending } from "./telling.ts";
+import { type Ending, Telling } from "./telling.ts";
 
 const POLL_MS = 200;
 
@@ -42,7 +42,10 @@ export class App {
     const settings = loadSettings();
     this.#sampling = new SamplingView(settings);
     this.#budget = new BudgetSlider(settings.budgetPercent, (bytes) => this.#applyBudget(bytes));
-    this.#source = new ModelSourceView((choice) => void this.open(choice), () => void this.open(this.#choice));
+    this.#source = new ModelSourceView(
+      (choice) => void this.open(choice),
+      () => void this.open(this.#choice),
+    );
     this.#story = new StoryView({
       onBegin: (beginning) => this.#begin(beginning),
       onStop: () => this.#stop?.abort(),
@@ -106,7 +109,8 @@ export class App {
   #loadFailed(error: unknown): void {
     const choice = this.#choice;
     const cancelled = error instanceof Error && error.name === "AbortError";
-    if (cancelled) this.#notices.show(new Cancelled(choice.label), { label: "Load it", run: () => void this.open(choice) });
+    if (cancelled)
+      this.#notices.show(new Cancelled(choice.label), { label: "Load it", run: () => void this.open(choice) });
     else this.#notices.show(error, this.#otherWay(choice));
     setText(byId("model-name", HTMLElement), "none");
     this.#story.setTitle("No model");

@@ -3,7 +3,7 @@
  * calls off a load still under way. A new model is loaded with the runtime's own defaults and then given its budget:
  * experts are fetched on demand, so nothing was fetched in vain.
  */
-import { loadModel, type LoadProgress, type MemoryPlan, type Model, type StepEvent } from "../src/index.ts";
+import { type LoadProgress, loadModel, type MemoryPlan, type Model, type StepEvent } from "../src/index.ts";
 import type { Choice } from "./model-source.ts";
 
 export interface OpenModel {

@@ -22,7 +22,13 @@ export class Notices {
     const text = element("p");
     text.append(element("strong", "", name), " ", message);
     notice.append(text);
-    if (remedy) notice.append(button(remedy.label, () => (notice.remove(), remedy.run())));
+    if (remedy)
+      notice.append(
+        button(remedy.label, () => {
+          notice.remove();
+          remedy.run();
+        }),
+      );
     const dismiss = button("Dismiss", () => notice.remove());
     dismiss.classList.add("quiet");
     notice.append(dismiss);

@@ -37,7 +37,7 @@ export class ResidencyState {
   sync(snapshot: readonly ResidencyLayer[], now: number): void {
     for (const { layer, resident } of snapshot) {
       const cells = this.#byLayer.get(layer)?.cells ?? [];
-      cells.forEach((cell, expert) => setResident(cell, resident[expert] ?? false, now));
+      for (const [expert, cell] of cells.entries()) setResident(cell, resident[expert] ?? false, now);
     }
   }
 

@@ -5,7 +5,7 @@
  */
 import type { ResidencyLayer, StepEvent } from "../src/index.ts";
 import { byId, setText } from "./dom.ts";
-import { countResident, MARK_MS, ResidencyState, type Cell, type Shelf } from "./residency-state.ts";
+import { type Cell, countResident, MARK_MS, ResidencyState, type Shelf } from "./residency-state.ts";
 import { cellAt, layOut, type ShelfLayout } from "./shelf-layout.ts";
 
 const HEIGHTS = { absent: 0.14, resident: 0.6, chosen: 0.8 } as const;
@@ -117,7 +117,8 @@ export class ResidencyView {
     const context = this.#canvas.getContext("2d");
     if (!context) return;
     const now = performance.now();
-    const palette = (this.#palette ??= readPalette(this.#canvas));
+    this.#palette ??= readPalette(this.#canvas);
+    const palette = this.#palette;
     const scale = this.#canvas.width / this.#layout.width;
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, this.#layout.width, this.#layout.height);
@@ -183,8 +184,10 @@ export class ResidencyView {
     const layers = shelves.slice(0, 48).map((shelf) => {
       const chosen = shelf.cells.filter((cell) => cell.chosen).length;
       const marked = (at: "fetchedAt" | "evictedAt") => shelf.cells.filter((cell) => now - cell[at] < MARK_MS).length;
-      return `Layer ${shelf.layer}: ${countResident(shelf)} of ${shelf.cells.length} resident, ${chosen} chosen now, ` +
-        `${marked("fetchedAt")} just fetched, ${marked("evictedAt")} just evicted.`;
+      return (
+        `Layer ${shelf.layer}: ${countResident(shelf)} of ${shelf.cells.length} resident, ${chosen} chosen now, ` +
+        `${marked("fetchedAt")} just fetched, ${marked("evictedAt")} just evicted.`
+      );
     });
     this.#canvas.setAttribute("aria-label", layers.join(" "));
   }
@@ -193,7 +196,10 @@ export class ResidencyView {
     const at = cellAt(this.#layout, event.offsetX, event.offsetY);
     const shelf = at ? this.#state.shelves[at.shelf] : undefined;
     const cell = at && shelf ? shelf.cells[at.expert] : undefined;
-    if (!at || !shelf || !cell) return setText(this.#cellText, "");
+    if (!at || !shelf || !cell) {
+      setText(this.#cellText, "");
+      return;
+    }
     const place = cell.resident ? "resident" : "not on the GPU";
     const counts = `chosen in ${cell.timesChosen} steps, fetched ${cell.timesFetched} times`;
     setText(this.#cellText, `Layer ${shelf.layer}, expert ${at.expert}: ${place}, ${counts}`);

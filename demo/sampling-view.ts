@@ -1,6 +1,6 @@
 /** The sampling controls. What the fields say is what the next answer uses; it is remembered between visits. */
 import { byId } from "./dom.ts";
-import { saveSettings, type Sampling } from "./settings.ts";
+import { type Sampling, saveSettings } from "./settings.ts";
 
 export class SamplingView {
   readonly #form = byId("sampling-form", HTMLFormElement);

@@ -40,7 +40,7 @@ export function loadSettings(): Settings {
     topP: number("topP", DEFAULTS.topP, 0.01, 1),
     topK: Math.trunc(number("topK", DEFAULTS.topK, 0, 1_000_000)),
     maxTokens: Math.trunc(number("maxTokens", DEFAULTS.maxTokens, 1, 100_000)),
-    seed: stored["seed"] == null ? null : Math.trunc(number("seed", 0, 0, 0xffff_ffff)),
+    seed: stored.seed == null ? null : Math.trunc(number("seed", 0, 0, 0xffff_ffff)),
   };
 }
 

@@ -14,7 +14,7 @@ export interface StoryHandlers {
 const EXAMPLES = [
   { label: "The little girl", text: "Once upon a time there was a little girl who" },
   { label: "Three sons", text: "The king said to his three sons," },
-  { label: "The fox", text: "\"Come with me,\" said the fox," },
+  { label: "The fox", text: '"Come with me," said the fox,' },
 ] as const;
 
 const DEFAULT_BEGINNING = "In a small house at the edge of the forest lived an old woman and her cat. One winter night";
@@ -39,7 +39,10 @@ export class StoryView {
   constructor(handlers: StoryHandlers) {
     this.#handlers = handlers;
     this.#beginning.value = DEFAULT_BEGINNING;
-    this.#draft.addEventListener("submit", (event) => (event.preventDefault(), this.#begin()));
+    this.#draft.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#begin();
+    });
     this.#beginning.addEventListener("input", () => this.#enable());
     this.#beginning.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -93,13 +96,14 @@ export class StoryView {
   /** Shows the whole answer so far, and keeps the end in sight of a reader who is at the end. */
   showAnswer(text: string, tokens: number): void {
     const atEnd = this.#leaf.scrollHeight - this.#leaf.scrollTop - this.#leaf.clientHeight < 40;
-    const shown = this.#answer.textContent ?? "";
+    const shown = this.#answer.textContent;
     if (text.startsWith(shown) && this.#answer.lastChild instanceof Text) {
       this.#answer.lastChild.appendData(text.slice(shown.length));
     } else {
       setText(this.#answer, text);
     }
     setText(this.#folio, `${tokens}`);
+    this.#makeReachable();
     if (atEnd) this.#leaf.scrollTop = this.#leaf.scrollHeight;
   }
 
@@ -111,6 +115,13 @@ export class StoryView {
     this.#buttons({ stop: false, further: canGoOn });
     setText(this.#status, status);
     if (hadFocus) (canGoOn ? this.#further : this.#restart).focus({ preventScroll: true });
+  }
+
+  /** A leaf that scrolls can be scrolled by keyboard. */
+  #makeReachable(): void {
+    const scrolls = this.#leaf.scrollHeight > this.#leaf.clientHeight + 1;
+    if (scrolls) this.#leaf.tabIndex = 0;
+    else this.#leaf.removeAttribute("tabindex");
   }
 
   #begin(): void {

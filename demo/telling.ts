@@ -76,7 +76,10 @@ export class Telling {
 
   async #pull(session: Session, options: TellOptions): Promise<void> {
     const { onText: _, ...sampling } = options;
-    const text = new TextTail(() => this.#text(), (shown) => options.onText(shown, this.#answer.length));
+    const text = new TextTail(
+      () => this.#text(),
+      (shown) => options.onText(shown, this.#answer.length),
+    );
     for await (const id of session.generate(sampling)) {
       this.#answer.push(id);
       text.refresh();
@@ -112,7 +115,7 @@ class TextTail {
 
   refresh(): void {
     this.#stale = true;
-    if (this.#running) return;
+    if (this.#running !== null) return;
     this.#running = this.#run();
     this.#running.catch(() => {});
   }
