@@ -1,0 +1,120 @@
+/** The packed npm module as its users meet it: a page without a bundler, an app with one, and the type checker. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { build } from "vite";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { launchPage, ROOT, servePath } from "./harness.ts";
+
+const app = mkdtempSync(join(tmpdir(), "octavo-app-"));
+const installed = join(app, "node_modules/octavo");
+
+const write = (path: string, text: string) => {
+  mkdirSync(dirname(join(app, path)), { recursive: true });
+  writeFileSync(join(app, path), text);
+};
+
+// The answer can only come from the worker, so it proves that the worker started and that errors cross its border.
+const APP_SCRIPT = `
+const outcome = await loadModel(new URL("missing.gguf", location.href)).then(
+  () => "loaded",
+  (error) => error.name + (error instanceof SourceError ? " rebuilt" : ""),
+);
+document.body.textContent = outcome;`;
+
+const page = (script: string) => `<!doctype html><title>app</title><link rel=icon href=data:,><body>${script}</body>`;
+
+async function bodyText(folder: string): Promise<string> {
+  const server = await servePath({ "/deep/app/": folder });
+  const { page, close } = await launchPage({ expectedErrors: [/404/] });
+  await page.goto(`${server.url}deep/app/`);
+  await page.waitForFunction(() => document.body.textContent?.trim() !== "");
+  const text = (await page.textContent("body")) ?? "";
+  await close();
+  await server.close();
+  return text.trim();
+}
+
+beforeAll(() => {
+  // The build tier has just made dist/, so the prepack script need not.
+  const args = ["pack", "--ignore-scripts", "--json", "--pack-destination", app];
+  const [{ filename }] = JSON.parse(execFileSync("npm", args, { cwd: ROOT, encoding: "utf8" }));
+  mkdirSync(installed, { recursive: true });
+  execFileSync("tar", ["-xzf", join(app, filename), "-C", installed, "--strip-components=1"]);
+});
+
+afterAll(() => rmSync(app, { recursive: true }));
+
+describe("the packed module", () => {
+  test("holds the library and nothing else", () => {
+    const files = readdirSync(installed, { recursive: true, encoding: "utf8" });
+    const kinds = new Set(files.filter((file) => file.includes(".")).map((file) => file.replace(/^.*?\./, ".")));
+    expect([...kinds].sort()).toEqual([".d.ts", ".js", ".json", ".md", ".worker.js"]);
+    expect(files).toEqual(
+      expect.arrayContaining(["LICENSE", "dist/index.js", "dist/engine.worker.js", "dist/index.d.ts"]),
+    );
+  });
+
+  test("needs no other package", () => {
+    const { dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+    expect(dependencies).toBeUndefined();
+    for (const file of ["index.js", "engine.worker.js"]) {
+      expect(readFileSync(join(installed, "dist", file), "utf8")).not.toMatch(/^(import|export)\b.*\bfrom "[^"]*";$/m);
+    }
+  });
+
+  test("carries the licences of what it bundles", () => {
+    const text = readFileSync(join(installed, "dist/LICENSES.md"), "utf8");
+    for (const name of ["comlink", "@huggingface/gguf", "@huggingface/tokenizers"])
+      expect(text).toContain(`## ${name} `);
+  });
+
+  test("works in a page without a bundler, below any path, with no special headers", async () => {
+    const importLine = 'import { loadModel, SourceError } from "./node_modules/octavo/dist/index.js";';
+    write("plain/index.html", page(`<script type="module">${importLine}${APP_SCRIPT}</script>`));
+    // The page and its node_modules in one folder, as a static host would have them.
+    execFileSync("cp", ["-r", join(app, "node_modules"), join(app, "plain/node_modules")]);
+    expect(await bodyText(join(app, "plain"))).toBe("SourceError rebuilt");
+  });
+
+  test("works in an app built by another bundler's run, worker included", async () => {
+    write("bundled/index.html", page('<script type="module" src="./main.js"></script>'));
+    write("bundled/main.js", `import { loadModel, SourceError } from "octavo";${APP_SCRIPT}`);
+    const outDir = join(app, "bundled-dist");
+    await build({ root: join(app, "bundled"), base: "./", configFile: false, logLevel: "error", build: { outDir } });
+    const scripts = readdirSync(join(outDir, "assets")).filter((file) => file.endsWith(".js"));
+    expect(scripts.some((file) => file.startsWith("engine.worker"))).toBe(true);
+    expect(await bodyText(outDir)).toBe("SourceError rebuilt");
+  });
+
+  test.each(["bundler", "nodenext"])("types check for a consumer without our packages (%s)", (moduleResolution) => {
+    const compilerOptions = {
+      strict: true,
+      noEmit: true,
+      skipLibCheck: false,
+      types: [],
+      target: "ES2022",
+      lib: ["ES2022", "DOM"],
+      module: moduleResolution === "bundler" ? "ESNext" : "NodeNext",
+      moduleResolution,
+    };
+    write("types/tsconfig.json", JSON.stringify({ compilerOptions, files: ["main.mts"] }));
+    write(
+      "types/main.mts",
+      `import { BudgetError, type LoadOptions, loadModel, type Stats } from "octavo";
+       const options: LoadOptions = { gpuBudgetBytes: 1 << 28, onProgress: ({ loadedBytes }) => loadedBytes.toFixed() };
+       const model = await loadModel("model.gguf", options);
+       const session = await model.createSession();
+       const logits: Float32Array = await session.prefill(await model.encode("Once"));
+       const stats: Stats = await model.stats();
+       console.log(stats.decodeTokens, logits.length, BudgetError.name);
+       // @ts-expect-error a wrong option must not pass as any
+       await loadModel("model.gguf", { gpuBudgetBytes: "1 GB" });
+       export {};`,
+    );
+    const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+    const run = () => execFileSync(process.execPath, [tsc, "-p", join(app, "types")], { encoding: "utf8" });
+    expect(run).not.toThrow();
+  });
+});
