@@ -43,6 +43,7 @@ function demo(): UserConfig {
   return {
     root: DEMO,
     base: "./",
+    appType: "mpa", // a missing file is a 404, not the page: a model's bytes must never turn out to be HTML
     cacheDir: join(ROOT, "node_modules/.vite"),
     server: { fs: { allow: [ROOT] } },
     build: {

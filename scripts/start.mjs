@@ -20,11 +20,8 @@ async function serve() {
   });
   const address = server.resolvedUrls?.local[0];
   console.log(`\nOctavo is at ${address}\nPress Ctrl-C to stop.`);
-  const stop = () => {
-    // A browser tab keeps its connection open; do not wait for it.
-    if ("closeAllConnections" in server.httpServer) server.httpServer.closeAllConnections();
-    server.close().finally(() => process.exit(0));
-  };
+  // Nothing to save, and a browser tab would keep its connection open: leave at once.
+  const stop = () => process.exit(0);
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
 }
