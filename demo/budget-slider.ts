@@ -50,7 +50,7 @@ export class BudgetSlider {
     setText(this.#value, `${percent} % of experts`);
     this.#range.setAttribute("aria-valuetext", `${percent} percent of the experts`);
     const budget = budgetBytes(plan, percent);
-    const asked = Math.abs(budget - plan.budgetBytes) > plan.expertBytes / 500;
+    const asked = percent !== Math.max(this.#inForce, smallestPercent(plan));
     const slots = asked ? "" : ` · room for ${plan.slotsPerLayer} of ${plan.expertsPerLayer} experts a layer`;
     setText(this.#detail, `${bytes(budget)} of GPU memory${asked ? ", applied when you let go" : slots}`);
   }
