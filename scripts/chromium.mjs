@@ -44,6 +44,14 @@ function onPath(name) {
 }
 
 /**
+ * Whether the binary finds its shared libraries: playwright's download comes without them, the system's package with.
+ * @param {string} path
+ */
+function starts(path) {
+  return spawnSync(path, ["--version"], { timeout: PROBE_LIMIT_MS }).status === 0;
+}
+
+/**
  * Path of a Chromium on this machine: `CHROMIUM_PATH`, then playwright's own, then the system's.
  * @returns {string | undefined}
  */
@@ -54,7 +62,7 @@ export function findChromium() {
     return chosen;
   }
   const own = chromium.executablePath();
-  if (existsSync(own)) return own;
+  if (existsSync(own) && starts(own)) return own;
   for (const name of SYSTEM_NAMES) {
     const path = onPath(name);
     if (path) return path;
@@ -87,7 +95,7 @@ function installWithApt() {
   const prefix = isRoot ? [] : [sudo ?? "sudo", "-n"];
   const [command = apt, ...rest] = [...prefix, apt];
   run(command, [...rest, "update"], APT_LIMIT_MS);
-  return run(command, [...rest, "install", "-y", "--no-install-recommends", "chromium"], APT_LIMIT_MS);
+  return run(command, [...rest, "install", "-y", "chromium"], APT_LIMIT_MS);
 }
 
 /**
