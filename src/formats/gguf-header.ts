@@ -17,6 +17,8 @@ const MAX_HEADER_BYTES = 128 * 1024 * 1024;
 const MAX_ELEMENTS = 8 * 1024 * 1024;
 /** Keys and names: the format allows 65535 bytes. */
 const MAX_NAME_BYTES = 65535;
+/** One text: chat templates take some tens of KB, embedded vocabularies of other kinds a few MB. */
+const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 const MAX_DIMS = 4;
 /** Least bytes of a metadata entry and of a tensor entry; they turn the file's size into a bound on the counts. */
 const MIN_ENTRY_BYTES = 8 + 4 + 1;
@@ -111,7 +113,7 @@ async function readValue(
   type: number,
   elementsLeft: number,
 ): Promise<unknown> {
-  if (type === STRING_TYPE) return readString(cursor, `the value of "${key}"`, cursor.remaining);
+  if (type === STRING_TYPE) return readString(cursor, `the value of "${key}"`, MAX_TEXT_BYTES);
   if (type === ARRAY_TYPE) return readArray(cursor, label, key, elementsLeft);
   const bytes = SCALAR_BYTES.get(type);
   if (bytes === undefined) cursor.fail(`a value type from 0 to 12 for "${key}"`, type, cursor.offset - 4);
@@ -131,7 +133,7 @@ async function readArray(cursor: HeaderCursor, label: string, key: string, eleme
   if (count > elementsLeft) cursor.fail(`at most ${MAX_ELEMENTS} array elements in a header`, count, at);
   const values: unknown[] = [];
   if (type === STRING_TYPE) {
-    for (let i = 0; i < count; i++) values.push(await readString(cursor, `an element of "${key}"`, cursor.remaining));
+    for (let i = 0; i < count; i++) values.push(await readString(cursor, `an element of "${key}"`, MAX_TEXT_BYTES));
     return values;
   }
   await cursor.need(count * bytes, `the elements of "${key}"`);

@@ -1,0 +1,103 @@
+/** The GPU layout: lossless both ways for every storage type, and the numbers that it stands for. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type DType, storedBytes } from "../../../src/formats/dtype.ts";
+import { bf16ToF32, f16ToF32 } from "../../../src/util/half.ts";
+import { matrixLayout } from "../../../src/weights/layout.ts";
+import { dequantizeRows, expandVector, repackRows, unpackRows } from "../../../src/weights/repack.ts";
+
+const DTYPES: readonly DType[] = ["F32", "F16", "BF16", "Q8_0"];
+
+/** A random matrix of `dtype` with random stored bytes at an odd or even address. */
+const stored = (dtype: DType) => fc
+  .tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 70 }), fc.nat(1), fc.integer())
+  .map(([rows, width, shift, seed]) => {
+    const cols = dtype === "Q8_0" ? 32 * (1 + (width % 4)) : width;
+    const length = storedBytes(dtype, rows * cols);
+    const bytes = new Uint8Array(length + 1).map((_, i) => Math.imul(i + 1, seed | 1) >>> 13);
+    return { rows, cols, bytes: bytes.subarray(shift, shift + length) };
+  });
+
+describe.each(DTYPES)("%s", (dtype) => {
+  test("unpack undoes repack, padding is zero, size is the layout's", () => {
+    fc.assert(fc.property(stored(dtype), ({ rows, cols, bytes }) => {
+      const packed = repackRows(dtype, bytes, rows, cols);
+      expect(packed.length).toBe(matrixLayout(dtype, rows, cols).words * 4);
+      expect(unpackRows(dtype, packed, rows, cols)).toEqual(bytes.slice());
+      // Setting every stored bit must leave the padding clear.
+      const ones = repackRows(dtype, new Uint8Array(bytes.length).fill(255), rows, cols);
+      expect(ones.filter((byte) => byte === 255)).toHaveLength(bytes.length);
+      expect(ones.every((byte) => byte === 255 || byte === 0)).toBe(true);
+    }), { numRuns: 300 });
+  });
+
+  test("rows one by one are the rows of the whole", () => {
+    fc.assert(fc.property(stored(dtype), ({ rows, cols, bytes }) => {
+      const whole = dequantizeRows(matrixLayout(dtype, rows, cols), repackRows(dtype, bytes, rows, cols));
+      const rowBytes = storedBytes(dtype, cols);
+      for (let row = 0; row < rows; row++) {
+        const one = repackRows(dtype, bytes.subarray(row * rowBytes, (row + 1) * rowBytes), 1, cols);
+        const values = dequantizeRows(matrixLayout(dtype, 1, cols), one);
+        expect(values).toEqual(whole.slice(row * cols, (row + 1) * cols));
+      }
+    }), { numRuns: 50 });
+  });
+
+  test("a target inside a larger buffer is filled in its place only", () => {
+    const cols = 32;
+    const bytes = new Uint8Array(storedBytes(dtype, 3 * cols)).fill(9);
+    const { words } = matrixLayout(dtype, 3, cols);
+    const buffer = new Uint8Array(words * 4 + 32);
+    repackRows(dtype, bytes, 3, cols, buffer.subarray(16, 16 + words * 4));
+    expect(buffer.subarray(16, 16 + words * 4)).toEqual(repackRows(dtype, bytes, 3, cols));
+    expect([...buffer.subarray(0, 16), ...buffer.subarray(-16)].every((byte) => byte === 0)).toBe(true);
+  });
+});
+
+test("words lie where the layout says", () => {
+  const halves = Uint16Array.from([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  const packed = new Uint16Array(repackRows("F16", new Uint8Array(halves.buffer), 2, 5).buffer);
+  expect([...packed]).toEqual([1, 2, 3, 4, 5, 0, 0, 0, 6, 7, 8, 9, 10, 0, 0, 0]);
+  const floats = Float32Array.from([1, 2, 3]);
+  expect([...new Float32Array(repackRows("F32", new Uint8Array(floats.buffer), 3, 1).buffer)]).toEqual([
+    1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0,
+  ]);
+});
+
+describe("dequantisation by definition", () => {
+  test("Q8_0: scale times code, with subnormal, negative and zero scales and all codes", () => {
+    const scales = [0x0001, 0x03ff, 0x8001, 0x0000, 0x3c00, 0xbc00, 0x7bff, 0x2e66];
+    const codes = [-128, -127, -1, 0, 1, 127];
+    const rows = 2;
+    const cols = 32 * (scales.length / rows);
+    const bytes = new Uint8Array(scales.length * 34);
+    const view = new DataView(bytes.buffer);
+    const expected: number[] = [];
+    scales.forEach((scale, block) => {
+      view.setUint16(block * 34, scale, true);
+      for (let i = 0; i < 32; i++) {
+        const code = codes[(i + block) % codes.length] ?? 0;
+        view.setInt8(block * 34 + 2 + i, code);
+        expected.push(f16ToF32(scale) * code);
+      }
+    });
+    const packed = repackRows("Q8_0", bytes, rows, cols);
+    const values = dequantizeRows(matrixLayout("Q8_0", rows, cols), packed);
+    // Exact: 11 bits of scale by 8 bits of code fit the 24 bits of a float.
+    expect([...values]).toEqual(expected);
+    expect(values[0]).toBe(-128 * 2 ** -24);
+    const words = new Uint32Array(packed.buffer);
+    expect((words[0] ?? 0) & 0xff).toBe(128);
+    expect((words[(rows * cols) / 4] ?? 0) & 0xffff).toBe(scales[0]);
+    expect((words[(rows * cols) / 4] ?? 0) >>> 16).toBe(scales[1]);
+  });
+
+  test("F16 and BF16 vectors expand exactly", () => {
+    const bits = Uint16Array.from([0x0001, 0x8000, 0x3c00, 0x7bff, 0xfc00]);
+    const bytes = new Uint8Array(bits.buffer);
+    expect(expandVector("F16", bytes)).toEqual(Float32Array.from(bits, f16ToF32));
+    expect(expandVector("BF16", bytes)).toEqual(Float32Array.from(bits, bf16ToF32));
+    expect(expandVector("F32", new Uint8Array(Float32Array.of(0.1, -0).buffer))).toEqual(Float32Array.of(0.1, -0));
+    expect(expandVector("F32", new Uint8Array(0))).toEqual(new Float32Array(0));
+  });
+});
