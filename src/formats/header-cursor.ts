@@ -6,8 +6,12 @@ import { FormatError } from "../errors.ts";
 import type { ByteSource } from "../sources/byte-source.ts";
 import { humanBytes } from "../util/math.ts";
 
-/** Bytes read ahead at a time: a header of a large vocabulary in a few round trips, a small one in a single one. */
-const WINDOW_BYTES = 1024 * 1024;
+/**
+ * Bytes loaded at a time, doubling from the first to the most: a small header costs little more than itself, one with a
+ * large vocabulary a few round trips.
+ */
+const FIRST_PIECE_BYTES = 256 * 1024;
+const MAX_PIECE_BYTES = 4 * 1024 * 1024;
 
 export class HeaderCursor {
   private loaded = new Uint8Array(0);
@@ -15,6 +19,7 @@ export class HeaderCursor {
   /** File offset of the first byte loaded, and the cursor's distance from it. */
   private loadedStart = 0;
   private at = 0;
+  private pieceBytes = FIRST_PIECE_BYTES;
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   private readonly source: ByteSource;
   private readonly end: number;
@@ -50,7 +55,7 @@ export class HeaderCursor {
     if (length > this.remaining) this.failShort(length, what);
     const rest = this.loaded.subarray(this.at);
     const start = this.offset;
-    const more = Math.min(Math.max(length, WINDOW_BYTES), this.remaining) - rest.length;
+    const more = Math.min(Math.max(length, this.pieceBytes), this.remaining) - rest.length;
     const bytes = await this.source.read(start + rest.length, more, this.signal);
     const joined = new Uint8Array(rest.length + bytes.length);
     joined.set(rest);
@@ -59,6 +64,7 @@ export class HeaderCursor {
     this.view = new DataView(joined.buffer);
     this.loadedStart = start;
     this.at = 0;
+    this.pieceBytes = Math.min(this.pieceBytes * 2, MAX_PIECE_BYTES);
   }
 
   private failShort(length: number, what: string): never {

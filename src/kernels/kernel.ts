@@ -58,7 +58,7 @@ export class KernelHost {
   readonly tuning: Tuning;
   readonly #gpu: Gpu;
   readonly #linked = new Map<string, LinkedShader>();
-  #arena: LedgerBuffer | undefined;
+  #arenas: LedgerBuffer[] = [];
   #arenaUsed = ARENA_BYTES;
   /** Params by content: layers of one shape share them, and binding again after a resize costs nothing. */
   readonly #placed = new Map<string, BufferRange>();
@@ -86,15 +86,24 @@ export class KernelHost {
     return this.#gpu.pipelines.bind(key, shader, constants, withParams);
   }
 
+  /** Forgets all params: for when everything bound so far will be bound anew. */
+  reset(): void {
+    for (const arena of this.#arenas.splice(0)) arena.destroy();
+    this.#placed.clear();
+    this.#arenaUsed = ARENA_BYTES;
+  }
+
   #place(bytes: ArrayBuffer): BufferRange {
     const content = new Uint8Array(bytes).join();
     const known = this.#placed.get(content);
     if (known) return known;
-    if (!this.#arena || this.#arenaUsed + bytes.byteLength > ARENA_BYTES) {
-      this.#arena = this.#gpu.ledger.create("tables", "params", ARENA_BYTES, UNIFORM_USAGE);
+    let arena = this.#arenas.at(-1);
+    if (!arena || this.#arenaUsed + bytes.byteLength > ARENA_BYTES) {
+      arena = this.#gpu.ledger.create("tables", "params", ARENA_BYTES, UNIFORM_USAGE);
+      this.#arenas.push(arena);
       this.#arenaUsed = 0;
     }
-    const range = { buffer: this.#arena, offset: this.#arenaUsed, bytes: bytes.byteLength };
+    const range = { buffer: arena, offset: this.#arenaUsed, bytes: bytes.byteLength };
     this.#gpu.queue.write(range.buffer, range.offset, bytes);
     this.#arenaUsed += PARAMS_ALIGNMENT;
     this.#placed.set(content, range);

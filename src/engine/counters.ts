@@ -1,0 +1,57 @@
+/** The engine's own counters; with the pager's, the queue's and the ledger's they make `Stats`. */
+import type { Gpu } from "../gpu/device.ts";
+import type { Pager } from "../pager/pager.ts";
+import type { Stats } from "./types.ts";
+
+/** Bytes and retries of the sources; the caller that opens them keeps the count. */
+export interface SourceCounts {
+  networkBytes: number;
+  fileBytes: number;
+  memoryBytes: number;
+  retries: number;
+}
+
+export interface EngineCounts {
+  prefillTokens: number;
+  prefillMs: number;
+  decodeTokens: number;
+  decodeMs: number;
+  timeToFirstTokenMs: number;
+  decodeSubmissions: number;
+  decodeDispatches: number;
+  decodeReadbacks: number;
+  decodeRounds: number;
+  cleanSteps: number;
+  expertHits: number;
+  expertMisses: number;
+}
+
+export function newCounts(): EngineCounts {
+  return {
+    prefillTokens: 0,
+    prefillMs: 0,
+    decodeTokens: 0,
+    decodeMs: 0,
+    timeToFirstTokenMs: 0,
+    decodeSubmissions: 0,
+    decodeDispatches: 0,
+    decodeReadbacks: 0,
+    decodeRounds: 0,
+    cleanSteps: 0,
+    expertHits: 0,
+    expertMisses: 0,
+  };
+}
+
+export function snapshot(counts: EngineCounts, sources: SourceCounts, pager: Pager, gpu: Gpu, kvBytes: number): Stats {
+  return {
+    ...counts,
+    ...gpu.queue.counts,
+    ...pager.counts,
+    ...sources,
+    gpuBytes: gpu.ledger.byOwner(),
+    gpuBytesTotal: gpu.ledger.totalBytes,
+    gpuBytesPeak: gpu.ledger.peakBytes,
+    kvBytes,
+  };
+}

@@ -1,0 +1,179 @@
+/**
+ * The forward pass of one token, as the list of commands that one submission runs. It is built once for a session's
+ * cache and the slots as they are, and only the step's uniforms change from token to token. The kept rows make it
+ * replayable: from any MoE layer's router on, the commands can run again with nothing else than what that layer wrote.
+ * Dispatches: 7 in a dense layer, 10 in an MoE layer with a latent (9 without).
+ */
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import type { BufferRange } from "../gpu/pipelines.ts";
+import type { Command } from "../gpu/queue.ts";
+import { attentionDecode } from "../kernels/attention-decode.ts";
+import { embed } from "../kernels/embed.ts";
+import { expertDown } from "../kernels/expert-down.ts";
+import { expertGateUp } from "../kernels/expert-gate-up.ts";
+import { matvec, type Segment } from "../kernels/matvec.ts";
+import { matvecSwiglu } from "../kernels/matvec-swiglu.ts";
+import { norm } from "../kernels/norm.ts";
+import { router } from "../kernels/router.ts";
+import { sample } from "../kernels/sample.ts";
+import type { DenseSpec, MoeSpec } from "../models/spec.ts";
+import type { KvCache } from "./kv-cache.ts";
+import { layerHeads, layerMatrix, layerSlabs, layerSpec, type Parts, residual, slotMatrices } from "./parts.ts";
+
+export interface DecodePlan {
+  /** From the token id in `ids` to the logits. */
+  readonly forward: readonly Command[];
+  /** From the logits to the next token id, in `ids` again. */
+  readonly sample: Command;
+  /** Per MoE layer: index in `forward` of its router, where a replay begins. */
+  readonly replayAt: readonly number[];
+}
+
+/** Where the residual stream and its norm are at some point of the pass. */
+interface Stream {
+  readonly x: BufferRange;
+  readonly h: BufferRange;
+}
+
+export function decodePlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): DecodePlan {
+  const { spec, host, scratch, weights } = parts;
+  const { buffers } = scratch;
+  const forward: Command[] = [];
+  const replayAt: number[] = [];
+
+  forward.push(...embed(host, weights.shards("embed"), buffers.ids, buffers.x0)(1)); // x [D]
+  let x: BufferRange = { buffer: buffers.x0 };
+  for (const [layer, { mlp }] of spec.layers.entries()) {
+    const attended = attentionInput(parts, layer, x, forward); // h = norm(x + last y) [D]
+    attentionBlock(parts, layer, kv, attended, forward); // y [D]
+    const moe = replayAt.length;
+    const stream = mlpInput(parts, layer, attended.x, mlp.kind === "moe" ? moe : null, forward); // h = norm(x + y) [D]
+    if (mlp.kind === "dense") {
+      denseBlock(parts, layer, mlp, stream, forward); // y [D]
+    } else {
+      replayAt.push(forward.length);
+      moeBlock(parts, layer, moe, mlp, stream, forward); // y [D]
+    }
+    x = stream.x;
+  }
+  const last = spec.layers.length - 1;
+  const end = { x: other(parts, x), h: { buffer: buffers.lastH } };
+  const outputGain = weights.gain("outputNorm");
+  forward.push(addAndNorm(parts, x, end, outputGain, residual(parts, last, "mlpOutputNorm"))); // h [D]
+  forward.push(...headCommands(parts, logits)); // logits [V]
+  return { forward, sample: sample(host, spec.vocabSize, logits, scratch.sampling, buffers.ids), replayAt };
+}
+
+/** From `lastH` to the logits; a head larger than a binding takes one dispatch a piece. */
+export function headCommands(parts: Parts, logits: LedgerBuffer): Command[] {
+  const { host, scratch, weights, spec } = parts;
+  const h = { buffer: scratch.buffers.lastH };
+  return weights
+    .shards(spec.tiedEmbeddings ? "embed" : "head")
+    .map((shard) => matvec(host, [{ matrix: shard, outAt: shard.rowStart }], h, logits));
+}
+
+function attentionInput(parts: Parts, layer: number, x: BufferRange, forward: Command[]): Stream {
+  const next = { x: other(parts, x), h: { buffer: parts.scratch.buffers.h } };
+  const gain = parts.weights.gain({ layer, name: "attnNorm" });
+  forward.push(addAndNorm(parts, x, next, gain, layer > 0 ? residual(parts, layer - 1, "mlpOutputNorm") : undefined));
+  return next;
+}
+
+function attentionBlock(parts: Parts, layer: number, kv: KvCache, stream: Stream, forward: Command[]): void {
+  const { host, spec, scratch } = parts;
+  const { qkv, attention, y } = scratch.buffers;
+  const { window } = layerSpec(spec, layer).attention;
+  const [q, k, v, o] = (["q", "k", "v", "o"] as const).map((name) => layerMatrix(parts, layer, name));
+  const cache = kv.layers[layer];
+  if (!q || !k || !v || !o || !cache) throw new RangeError(`layer ${layer} is incomplete`);
+  const segments = [
+    { matrix: q, outAt: 0 },
+    { matrix: k, outAt: q.rows },
+    { matrix: v, outAt: q.rows + k.rows },
+  ];
+  forward.push(matvec(host, segments, stream.h, qkv)); // qkv [(H + 2K) d]
+  const heads = layerHeads(parts, layer);
+  forward.push(attentionDecode(host, { heads, window, kv: cache, qkv, out: attention, step: scratch.step })); // [H d]
+  forward.push(matvec(host, [{ matrix: o, outAt: 0 }], { buffer: attention }, y)); // y [D]
+}
+
+/** The stream into the MLP. Before an MoE block it goes to that block's kept rows, so that a replay finds it. */
+function mlpInput(parts: Parts, layer: number, x: BufferRange, moe: number | null, forward: Command[]): Stream {
+  const { buffers, keptStride } = parts.scratch;
+  const kept = (buffer: LedgerBuffer) => ({ buffer, offset: (moe ?? 0) * keptStride, bytes: keptStride });
+  const next =
+    moe === null
+      ? { x: other(parts, x), h: { buffer: buffers.h } }
+      : { x: kept(buffers.keptX), h: kept(buffers.keptH) };
+  const gain = parts.weights.gain({ layer, name: "mlpNorm" });
+  forward.push(addAndNorm(parts, x, next, gain, residual(parts, layer, "attnOutputNorm")));
+  return next;
+}
+
+function denseBlock(parts: Parts, layer: number, _mlp: DenseSpec, stream: Stream, forward: Command[]): void {
+  const { host, scratch } = parts;
+  const { denseAct, y } = scratch.buffers;
+  const gate = layerMatrix(parts, layer, "gate");
+  const up = layerMatrix(parts, layer, "up");
+  forward.push(matvecSwiglu(host, gate, up, stream.h, denseAct)); // act [F]
+  const down = layerMatrix(parts, layer, "down");
+  forward.push(matvec(host, [{ matrix: down, outAt: 0 }], { buffer: denseAct }, y)); // y [D]
+}
+
+function moeBlock(
+  parts: Parts,
+  layer: number,
+  moe: number,
+  mlp: MoeSpec,
+  stream: Stream,
+  forward: Command[],
+): void {
+  const { host, scratch, sizes, pager } = parts;
+  const { router: routerRow, routing, expertAct, mixed, y } = scratch.buffers;
+  const routingAt = moe * 3 * sizes.topK;
+  const segments: Segment[] = [{ matrix: layerMatrix(parts, layer, "router"), outAt: 0 }];
+  if (mlp.latentSize !== null) {
+    segments.push({ matrix: layerMatrix(parts, layer, "latentDown"), outAt: sizes.routerLogits });
+  }
+  forward.push(matvec(host, segments, stream.h, routerRow)); // router logits [E], latent [l]
+  forward.push(
+    router(host, {
+      ...mlp,
+      logits: routerRow,
+      logitsStride: sizes.routerRow,
+      residency: pager.residency,
+      residencyAt: moe * pager.residencyStride,
+      routing,
+      routingAt,
+    })(1), // expert ids, slots, routing weights [k]
+  );
+  const slots = layerSlabs(parts, moe);
+  const { gate, up, down } = slotMatrices(parts, moe);
+  const input = mlp.latentSize === null ? { x: stream.h, xAt: 0 } : { x: { buffer: routerRow }, xAt: sizes.routerLogits / 4 };
+  const shared = { layer: slots, topK: mlp.topK, routing, routingAt, act: expertAct, actStride: sizes.expertInner };
+  forward.push(expertGateUp(host, { ...shared, ...input, gate, up })); // act [k, m]
+  const out = mlp.latentSize === null ? y : mixed;
+  forward.push(expertDown(host, { ...shared, down, out })); // mixed [l]: combined in rank order
+  if (mlp.latentSize === null) return;
+  const latentUp = layerMatrix(parts, layer, "latentUp");
+  forward.push(matvec(host, [{ matrix: latentUp, outAt: 0 }], { buffer: mixed }, y)); // y [D]
+}
+
+function addAndNorm(
+  parts: Parts,
+  x: BufferRange,
+  next: Stream,
+  inputGain: LedgerBuffer,
+  add: ReturnType<typeof residual> | undefined,
+): Command {
+  const { host, spec } = parts;
+  const site = { cols: spec.hiddenSize, eps: spec.normEps, inputGain, xIn: x, xOut: next.x, h: next.h, residual: add };
+  return norm(host, site)(1);
+}
+
+/** The residual buffer that `x` is not in: a kernel never reads and writes the same one. */
+function other(parts: Parts, x: BufferRange): BufferRange {
+  const { x0, x1 } = parts.scratch.buffers;
+  return { buffer: x.buffer === x0 ? x1 : x0 };
+}

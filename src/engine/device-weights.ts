@@ -1,0 +1,137 @@
+/** The dense weights on the GPU: read once, a piece at a time, so that the heap never holds a second copy of the model. */
+import { UsageError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import { STORAGE_USAGE } from "../gpu/usage.ts";
+import type { EmbedShard } from "../kernels/embed.ts";
+import { alignUp } from "../util/math.ts";
+import { type MatrixLayout, matrixLayout } from "../weights/layout.ts";
+import type { TensorRef, WeightMap } from "../weights/weight-map.ts";
+import { padded } from "./scratch.ts";
+
+/** A piece of a matrix is at most this large, so that reading it does not fill the heap. */
+const MAX_SHARD_BYTES = 128 * 2 ** 20;
+
+/** A matrix as one or more runs of rows, each in a buffer of its own. */
+export type DeviceMatrix = readonly EmbedShard[];
+
+export class DeviceWeights {
+  readonly #matrices = new Map<string, DeviceMatrix>();
+  readonly #vectors = new Map<string, LedgerBuffer>();
+
+  /** @internal */
+  add(ref: TensorRef, loaded: DeviceMatrix | LedgerBuffer): void {
+    if ("buffer" in loaded) this.#vectors.set(keyOf(ref), loaded);
+    else this.#matrices.set(keyOf(ref), loaded);
+  }
+
+  /** All runs of a matrix. @throws UsageError for a name that the model does not have. */
+  shards(ref: TensorRef): DeviceMatrix {
+    const matrix = this.#matrices.get(keyOf(ref));
+    if (!matrix) throw new UsageError(`The model has no matrix ${keyOf(ref)}.`);
+    return matrix;
+  }
+
+  /** A vector [n] f32, padded with zeros to whole quads; `undefined` where the model has none. */
+  vector(ref: TensorRef): LedgerBuffer | undefined {
+    return this.#vectors.get(keyOf(ref));
+  }
+
+  /** A vector that must be there. */
+  gain(ref: TensorRef): LedgerBuffer {
+    const vector = this.vector(ref);
+    if (!vector) throw new UsageError(`The model has no vector ${keyOf(ref)}.`);
+    return vector;
+  }
+}
+
+/** Ledger bytes of the dense weights on a device with bindings of `maxBindingBytes`. */
+export function deviceWeightBytes(weights: WeightMap, maxBindingBytes: number): number {
+  let total = 0;
+  for (const { ref, shape } of weights.dense) {
+    if (shape.length === 1) total += padded(shape[0] * 4);
+    else for (const { rows } of cut(weights.matrix(ref), maxBindingBytes)) total += shardBytes(weights.matrix(ref), rows);
+  }
+  return total;
+}
+
+/**
+ * Reads every dense tensor onto the GPU. `onBytes` hears the GPU bytes of each piece as it lands.
+ * @throws SourceError when bytes do not arrive; DeviceError when the GPU refuses memory; `AbortError`.
+ */
+export async function loadDeviceWeights(
+  gpu: Gpu,
+  weights: WeightMap,
+  signal: AbortSignal | undefined,
+  onBytes: (bytes: number) => void,
+): Promise<DeviceWeights> {
+  const loaded = new DeviceWeights();
+  const load = async ({ ref, shape }: WeightMap["dense"][number]): Promise<void> => {
+    if (shape.length === 1) loaded.add(ref, await loadVector(gpu, weights, ref, signal, onBytes));
+    else loaded.add(ref, await loadMatrix(gpu, weights, ref, signal, onBytes));
+  };
+  for (let first = 0; first < weights.dense.length; first += PARALLEL_TENSORS) {
+    await Promise.all(weights.dense.slice(first, first + PARALLEL_TENSORS).map(load));
+  }
+  return loaded;
+}
+
+const PARALLEL_TENSORS = 6; // what browsers give one HTTP/1.1 host
+
+async function loadVector(
+  gpu: Gpu,
+  weights: WeightMap,
+  ref: TensorRef,
+  signal: AbortSignal | undefined,
+  onBytes: (bytes: number) => void,
+): Promise<LedgerBuffer> {
+  const values = await weights.readVector(ref, signal);
+  signal?.throwIfAborted();
+  const buffer = gpu.ledger.create("dense", keyOf(ref), values.byteLength, STORAGE_USAGE);
+  gpu.queue.write(buffer, 0, values);
+  onBytes(buffer.bytes);
+  return buffer;
+}
+
+async function loadMatrix(
+  gpu: Gpu,
+  weights: WeightMap,
+  ref: TensorRef,
+  signal: AbortSignal | undefined,
+  onBytes: (bytes: number) => void,
+): Promise<DeviceMatrix> {
+  const layout = weights.matrix(ref);
+  const shards: EmbedShard[] = [];
+  for (const { rowStart, rows } of cut(layout, gpu.facts.maxBindingBytes)) {
+    const bytes = await weights.readMatrixRows(ref, rowStart, rows, signal);
+    signal?.throwIfAborted();
+    const label = `${keyOf(ref)} from row ${rowStart}`;
+    const buffer = await gpu.ledger.checked(label, () =>
+      gpu.ledger.create("dense", label, bytes.byteLength, STORAGE_USAGE),
+    );
+    gpu.queue.write(buffer, 0, bytes);
+    onBytes(buffer.bytes);
+    shards.push({ dtype: layout.dtype, rows, quadsPerRow: layout.quadsPerRow, rowStart, buffer });
+  }
+  return shards;
+}
+
+/** Runs of rows, each within one binding. */
+function cut(layout: MatrixLayout, maxBindingBytes: number): { rowStart: number; rows: number }[] {
+  const limit = Math.min(maxBindingBytes, MAX_SHARD_BYTES);
+  let perShard = layout.rows;
+  while (perShard > 1 && shardBytes(layout, perShard) > limit) perShard = Math.ceil(perShard / 2);
+  const runs = [];
+  for (let rowStart = 0; rowStart < layout.rows; rowStart += perShard) {
+    runs.push({ rowStart, rows: Math.min(perShard, layout.rows - rowStart) });
+  }
+  return runs;
+}
+
+function shardBytes({ dtype, cols }: MatrixLayout, rows: number): number {
+  return padded(alignUp(matrixLayout(dtype, rows, cols).words * 4, 16));
+}
+
+function keyOf(ref: TensorRef): string {
+  return typeof ref === "string" ? ref : `layers.${ref.layer}.${ref.name}`;
+}

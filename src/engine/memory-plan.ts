@@ -1,0 +1,101 @@
+/** How a GPU budget is spent, in ledger bytes: arithmetic on sizes, done before anything is allocated. */
+import { BudgetError, UsageError } from "../errors.ts";
+import type { ModelSpec } from "../models/spec.ts";
+import type { SlabGeometry } from "../pager/slabs.ts";
+import { slabGeometry } from "../pager/slabs.ts";
+import { humanBytes } from "../util/math.ts";
+import type { WeightMap } from "../weights/weight-map.ts";
+import { deviceWeightBytes } from "./device-weights.ts";
+import { kvCacheBytes } from "./kv-cache.ts";
+import { padded, totalScratchBytes } from "./scratch.ts";
+import { moeLayers, type Sizes } from "./sizes.ts";
+import type { MemoryPlan } from "./types.ts";
+
+/** One MoE layer's slots as arithmetic. */
+interface LayerSlots {
+  readonly numExperts: number;
+  readonly topK: number;
+  readonly geometry: SlabGeometry;
+}
+
+/** What does not change with the budget. */
+export interface MemoryNeeds {
+  readonly denseBytes: number;
+  readonly scratchBytes: number;
+  readonly layers: readonly LayerSlots[];
+}
+
+/** Bytes that params and bookkeeping may take: two pages of the params arena and the residency table's rounding. */
+const TABLES_RESERVE_BYTES = 2 * 64 * 1024;
+
+/** @throws BudgetError when one layer's top-k cannot be bound on this device at all. */
+export function memoryNeeds(spec: ModelSpec, weights: WeightMap, sizes: Sizes, maxBindingBytes: number): MemoryNeeds {
+  const layers = moeLayers(spec).map(({ layer, mlp: { numExperts, topK } }) => {
+    const slotBytes = weights.expertLayout(layer).words * 4;
+    return { numExperts, topK, geometry: slabGeometry(slotBytes, numExperts, topK, maxBindingBytes) };
+  });
+  const params = spec.layers.length * PARAMS_PER_LAYER_BYTES;
+  const residency = padded(Math.max(1, layers.length) * Math.max(1, sizes.numExperts) * 4);
+  return {
+    denseBytes: deviceWeightBytes(weights, maxBindingBytes),
+    scratchBytes:
+      totalScratchBytes(spec, sizes) + stagingBytes(sizes) + residency + params + TABLES_RESERVE_BYTES,
+    layers,
+  };
+}
+
+/** About two dozen kernel sites a layer over both phases, 256 bytes of params each. */
+const PARAMS_PER_LAYER_BYTES = 24 * 256;
+
+/** The largest read-back: a decode step's routing, logits and id, or a chunk's routing. */
+function stagingBytes({ numMoeLayers, topK, vocab, chunk }: Sizes): number {
+  const routing = 3 * topK * 4;
+  return padded(Math.max(numMoeLayers * routing + vocab * 4 + 16, chunk * routing));
+}
+
+/** Ledger bytes of one session: its keys, values and logits. */
+export function sessionBytes(spec: ModelSpec, sizes: Sizes, contextLength: number): number {
+  return kvCacheBytes(spec, contextLength, sizes.chunk) + padded(sizes.vocab * 4);
+}
+
+/**
+ * Spends `budgetBytes` (`undefined`: all that is useful): dense, scratch and sessions first, slots from the rest, the
+ * same number in every MoE layer.
+ * @throws BudgetError naming the smallest budget that works.
+ */
+export function planMemory(needs: MemoryNeeds, kvBytes: number, budgetBytes: number | undefined): MemoryPlan {
+  if (budgetBytes !== undefined && !(Number.isFinite(budgetBytes) && budgetBytes > 0)) {
+    throw new UsageError(`gpuBudgetBytes is ${budgetBytes}; give a positive number of bytes.`);
+  }
+  const fixed = needs.denseBytes + needs.scratchBytes + kvBytes;
+  const topK = Math.max(0, ...needs.layers.map((layer) => layer.topK));
+  const most = Math.max(0, ...needs.layers.map((layer) => layer.geometry.maxSlots));
+  const minBudgetBytes = fixed + slotBytes(needs, topK);
+  const fullBudgetBytes = fixed + slotBytes(needs, most);
+  const budget = budgetBytes ?? fullBudgetBytes;
+  if (budget < minBudgetBytes) {
+    throw new BudgetError(
+      `A GPU budget of ${budget} bytes is too small: the smallest that works here is ${minBudgetBytes} ` +
+        `(${humanBytes(minBudgetBytes)}): dense weights ${humanBytes(needs.denseBytes)}, sessions ${humanBytes(kvBytes)}, ` +
+        `working memory ${humanBytes(needs.scratchBytes)}, and ${topK} experts in each of ${needs.layers.length} layers.`,
+    );
+  }
+  let slots = topK;
+  while (slots < most && fixed + slotBytes(needs, slots + 1) <= budget) slots += 1;
+  return {
+    budgetBytes: budget,
+    minBudgetBytes,
+    fullBudgetBytes,
+    denseBytes: needs.denseBytes,
+    kvBytes,
+    scratchBytes: needs.scratchBytes,
+    expertBytes: needs.layers.reduce((sum, { numExperts, geometry }) => sum + numExperts * geometry.slotBytes, 0),
+    slotBytes: slotBytes(needs, slots),
+    slotsPerLayer: slots,
+    expertsPerLayer: Math.max(0, ...needs.layers.map((layer) => layer.numExperts)),
+  };
+}
+
+function slotBytes({ layers }: MemoryNeeds, slots: number): number {
+  return layers.reduce((sum, { geometry }) => sum + Math.min(slots, geometry.maxSlots) * geometry.slotBytes, 0);
+}

@@ -1,0 +1,244 @@
+/**
+ * The forward pass of a chunk of tokens, layer by layer. At each MoE layer the host reads which experts the chunk chose,
+ * groups the tokens by expert, and runs the experts in waves: those already resident first, the rest as the slots
+ * allow, each brought in at most once. Outputs are kept per (token, rank) and combined in rank order, so neither the
+ * waves nor the chunk's bounds change a bit.
+ */
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import type { Command } from "../gpu/queue.ts";
+import { attentionPrefill } from "../kernels/attention-prefill.ts";
+import { combine } from "../kernels/combine.ts";
+import { embed } from "../kernels/embed.ts";
+import { expertMatmulDown } from "../kernels/expert-matmul-down.ts";
+import { expertMatmulGateUp } from "../kernels/expert-matmul-gate-up.ts";
+import { kvWrite } from "../kernels/kv-write.ts";
+import { matmul, TILE } from "../kernels/matmul.ts";
+import { norm } from "../kernels/norm.ts";
+import { router } from "../kernels/router.ts";
+import { swiglu } from "../kernels/swiglu.ts";
+import type { LayerTensor, MoeSpec } from "../models/spec.ts";
+import { headCommands } from "./decode.ts";
+import { type GroupedTokens, groupTokens, tilesOf } from "./group-tokens.ts";
+import type { KvCache } from "./kv-cache.ts";
+import { layerHeads, layerMatrix, layerSlabs, layerSpec, type Parts, residual, slotMatrices } from "./parts.ts";
+import { readRouting, type Routing } from "./routing.ts";
+
+type ForTokens = (tokens: number) => Command[];
+
+/** One layer: everything up to the router (or through the dense MLP), and the experts of an MoE layer. */
+interface LayerPlan {
+  readonly before: ForTokens;
+  readonly moe: MoePlan | undefined;
+}
+
+interface MoePlan {
+  readonly moe: number;
+  readonly mlp: MoeSpec;
+  /** Gate, up and down over the tiles now in `tiles`. */
+  readonly experts: (numTiles: number) => Command[];
+  readonly after: ForTokens;
+}
+
+export interface PrefillPlan {
+  readonly start: ForTokens;
+  readonly layers: readonly LayerPlan[];
+  /** Final norm and logits of the chunk's last token. */
+  readonly end: ForTokens;
+}
+
+/** What one chunk did in one MoE layer. */
+export interface ChunkRouting {
+  readonly routing: Routing;
+  /** Tokens that chose each expert. */
+  readonly uses: ReadonlyMap<number, number>;
+  /** Experts that were resident before the layer began, of those chosen. */
+  readonly hits: number;
+}
+
+/**
+ * Runs a chunk of `tokens` whose ids, positions and angles are already written. Logits of its last token are computed
+ * when `wantLogits`.
+ */
+export async function runPrefill(
+  parts: Parts,
+  plan: PrefillPlan,
+  tokens: number,
+  wantLogits: boolean,
+  signal: AbortSignal | undefined,
+): Promise<ChunkRouting[]> {
+  const routed: ChunkRouting[] = [];
+  let pending = plan.start(tokens);
+  for (const { before, moe } of plan.layers) {
+    pending.push(...before(tokens));
+    if (!moe) continue;
+    const routing = await readRouting(parts, pending, tokens, moe.mlp.topK); // one read-back an MoE layer
+    routed.push(await runExperts(parts, moe, routing, signal));
+    pending = moe.after(tokens);
+  }
+  parts.gpu.queue.submit(wantLogits ? [...pending, ...plan.end(tokens)] : pending);
+  return routed;
+}
+
+/** The experts of one MoE layer for one chunk, in waves. */
+async function runExperts(
+  parts: Parts,
+  plan: MoePlan,
+  routing: Routing,
+  signal: AbortSignal | undefined,
+): Promise<ChunkRouting> {
+  const { pager } = parts;
+  const grouped = groupTokens(routing.expertIds);
+  const chosen = [...grouped.keys()];
+  const resident = chosen.filter((expert) => pager.isResident(plan.moe, expert));
+  const missing = chosen.filter((expert) => !pager.isResident(plan.moe, expert));
+  runWave(parts, plan, grouped, resident);
+  const room = pager.numSlots(plan.moe);
+  for (let first = 0; first < missing.length; first += room) {
+    const wave = missing.slice(first, first + room);
+    await pager.acquire([{ moe: plan.moe, experts: wave, guess: false }], signal);
+    runWave(parts, plan, grouped, wave);
+  }
+  const uses = new Map([...grouped].map(([expert, pairs]) => [expert, pairs.length]));
+  return { routing, uses, hits: resident.length };
+}
+
+function runWave(parts: Parts, plan: MoePlan, grouped: GroupedTokens, wave: readonly number[]): void {
+  if (wave.length === 0) return;
+  const { tiles, pairs } = tilesOf(grouped, wave, (expert) => parts.pager.slotOf(plan.moe, expert), TILE);
+  const { queue } = parts.gpu;
+  queue.write(parts.scratch.buffers.tiles, 0, tiles);
+  queue.write(parts.scratch.buffers.pairs, 0, pairs);
+  queue.submit(plan.experts(tiles.length / 4));
+}
+
+export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): PrefillPlan {
+  const { spec, host, scratch, weights, sizes } = parts;
+  const { ids, x0, x1, lastH, h } = scratch.buffers;
+  const streams = [x0, x1];
+  let turn = 0;
+  const add = (gain: LedgerBuffer, from: ReturnType<typeof residual> | undefined) => {
+    const [xIn, xOut] = [streams[turn % 2] ?? x0, streams[(turn + 1) % 2] ?? x1];
+    turn += 1;
+    return norm(host, {
+      cols: spec.hiddenSize,
+      eps: spec.normEps,
+      inputGain: gain,
+      xIn: { buffer: xIn },
+      xOut: { buffer: xOut },
+      h: { buffer: h },
+      residual: from,
+    });
+  };
+  let moe = 0;
+  const layers = spec.layers.map(({ mlp }, layer): LayerPlan => {
+    const last = layer > 0 ? residual(parts, layer - 1, "mlpOutputNorm") : undefined;
+    const attentionNorm = add(weights.gain({ layer, name: "attnNorm" }), last); // h [T, D]
+    const attention = attentionBlock(parts, layer, kv); // y [T, D]
+    const mlpNorm = add(weights.gain({ layer, name: "mlpNorm" }), residual(parts, layer, "attnOutputNorm")); // h
+    const dense = mlp.kind === "dense" ? denseBlock(parts, layer, mlp.innerSize) : undefined; // y [T, D]
+    const moePlan = mlp.kind === "moe" ? moeBlock(parts, layer, moe++, mlp) : undefined;
+    const tail = dense ?? moePlan?.routed ?? (() => []);
+    return { before: (t) => [attentionNorm(t), ...attention(t), mlpNorm(t), ...tail(t)], moe: moePlan };
+  });
+  const endNorm = add(weights.gain("outputNorm"), residual(parts, spec.layers.length - 1, "mlpOutputNorm"));
+  const bytes = sizes.hidden * 4;
+  return {
+    start: embed(host, weights.shards("embed"), ids, x0),
+    layers,
+    end: (t) => [
+      endNorm(t), // h [T, D]
+      { kind: "copy", from: h, fromOffset: (t - 1) * bytes, to: lastH, toOffset: 0, bytes },
+      ...headCommands(parts, logits), // logits [V]
+    ],
+  };
+}
+
+function attentionBlock(parts: Parts, layer: number, kv: KvCache): ForTokens {
+  const { host, spec, scratch, sizes } = parts;
+  const { window, numHeads, numKvHeads, headDim } = layerSpec(spec, layer).attention;
+  const { h, qkv, attention, y } = scratch.buffers;
+  const cache = kv.layers[layer];
+  if (!cache) throw new RangeError(`layer ${layer} has no cache`);
+  const heads = layerHeads(parts, layer);
+  const project = (name: LayerTensor, head: number) =>
+    tokensTimes(parts, layer, name, h, 0, sizes.hidden, qkv, head * headDim, sizes.qkv);
+  const shared = { heads, kv: cache, qkv, qkvStride: sizes.qkv, step: scratch.step };
+  const parts_: ((t: number) => Command)[] = [
+    project("q", 0),
+    project("k", numHeads),
+    project("v", numHeads + numKvHeads), // qkv [T, (H + 2K) d]
+    kvWrite(host, shared),
+    attentionPrefill(host, { ...shared, window, out: attention, outStride: sizes.attention }), // [T, H d]
+    tokensTimes(parts, layer, "o", attention, 0, sizes.attention, y, 0, sizes.hidden), // y [T, D]
+  ];
+  return (t) => parts_.map((command) => command(t));
+}
+
+function denseBlock(parts: Parts, layer: number, inner: number): ForTokens {
+  const { host, scratch, sizes } = parts;
+  const { h, gateUp, denseAct, y } = scratch.buffers;
+  const stride = sizes.denseInner;
+  const commands = [
+    tokensTimes(parts, layer, "gate", h, 0, sizes.hidden, gateUp, 0, 2 * stride),
+    tokensTimes(parts, layer, "up", h, 0, sizes.hidden, gateUp, stride, 2 * stride),
+    swiglu(host, inner, stride, gateUp, denseAct), // act [T, F]
+    tokensTimes(parts, layer, "down", denseAct, 0, stride, y, 0, sizes.hidden), // y [T, D]
+  ];
+  return (t) => commands.map((command) => command(t));
+}
+
+function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec): MoePlan & { routed: ForTokens } {
+  const { host, scratch, sizes, pager } = parts;
+  const { h, router: routerRow, routing, expertAct, z, mixed, y, tiles, pairs } = scratch.buffers;
+  const latent = mlp.latentSize !== null;
+  const routed = [tokensTimes(parts, layer, "router", h, 0, sizes.hidden, routerRow, 0, sizes.routerRow)];
+  if (latent) {
+    routed.push(
+      tokensTimes(parts, layer, "latentDown", h, 0, sizes.hidden, routerRow, sizes.routerLogits, sizes.routerRow),
+    );
+  }
+  routed.push(
+    router(host, {
+      ...mlp,
+      logits: routerRow,
+      logitsStride: sizes.routerRow,
+      residency: pager.residency,
+      residencyAt: moe * pager.residencyStride,
+      routing,
+      routingAt: 0,
+    }), // expert ids, slots, routing weights [T, k]
+  );
+  const { gate, up, down } = slotMatrices(parts, moe);
+  const input = latent
+    ? { x: routerRow, xAt: sizes.routerLogits / 4, xStride: sizes.routerRow / 4 }
+    : { x: h, xAt: 0, xStride: sizes.hidden / 4 };
+  const shared = { layer: layerSlabs(parts, moe), tiles, pairs, act: expertAct, actStride: sizes.expertInner };
+  const gateUp = expertMatmulGateUp(host, { ...shared, ...input, gate, up, topK: mlp.topK }); // act [T k, m]
+  const downs = expertMatmulDown(host, { ...shared, down, z, zStride: sizes.expertWidth }); // z [T k, l]
+  const after = [combine(host, sizes.expertWidth / 4, mlp.topK, z, routing, latent ? mixed : y)]; // [T, l]
+  if (latent) after.push(tokensTimes(parts, layer, "latentUp", mixed, 0, sizes.expertWidth, y, 0, sizes.hidden));
+  return {
+    moe,
+    mlp,
+    routed: (t) => routed.map((command) => command(t)),
+    experts: (numTiles) => [gateUp(numTiles), downs(numTiles)],
+    after: (t) => after.map((command) => command(t)),
+  };
+}
+
+/** A layer's matrix over all tokens; places and strides in floats. */
+function tokensTimes(
+  parts: Parts,
+  layer: number,
+  name: LayerTensor,
+  x: LedgerBuffer,
+  xAt: number,
+  xStride: number,
+  out: LedgerBuffer,
+  outAt: number,
+  outStride: number,
+): (tokens: number) => Command {
+  const matrix = layerMatrix(parts, layer, name);
+  const { step } = parts.scratch;
+  return matmul(parts.host, { matrix, x, xAt: xAt / 4, xStride: xStride / 4, out, outAt, outStride, step });
+}

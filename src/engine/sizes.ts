@@ -1,0 +1,74 @@
+/** Widths of the activations of a model, padded to whole quads, the largest over its layers. Plain numbers, no GPU. */
+import type { AttentionSpec, ModelSpec, MoeSpec } from "../models/spec.ts";
+import { alignUp, ceilDiv } from "../util/math.ts";
+
+/** Tokens that a prefill works on at once. Fixed: the budget must not change it. */
+export const PREFILL_CHUNK = 128;
+
+/** All in floats, multiples of four, unless said otherwise. */
+export interface Sizes {
+  /** Tokens of a prefill chunk. */
+  readonly chunk: number;
+  readonly hidden: number;
+  readonly qkv: number;
+  readonly attention: number;
+  readonly denseInner: number;
+  /** Router logits; the latent vector, where there is one, follows them in the same row. */
+  readonly routerLogits: number;
+  readonly routerRow: number;
+  /** Width that experts read and write. */
+  readonly expertWidth: number;
+  readonly expertInner: number;
+  /** Counts, not padded. */
+  readonly topK: number;
+  readonly numExperts: number;
+  readonly numMoeLayers: number;
+  readonly vocab: number;
+}
+
+export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
+  const moe = moeLayers(spec).map(({ mlp }) => mlp);
+  const attention = spec.layers.map((layer) => layer.attention);
+  const largest = (values: readonly number[]): number => Math.max(0, ...values);
+  const routerLogits = largest(moe.map(({ numExperts }) => quads(numExperts)));
+  const latent = largest(moe.map(({ latentSize }) => quads(latentSize ?? 0)));
+  return {
+    chunk,
+    hidden: quads(spec.hiddenSize),
+    qkv: largest(attention.map((a) => quads(qkvWidth(a)))),
+    attention: largest(attention.map((a) => quads(a.numHeads * a.headDim))),
+    denseInner: largest(spec.layers.map(({ mlp }) => (mlp.kind === "dense" ? quads(mlp.innerSize) : 0))),
+    routerLogits,
+    routerRow: routerLogits + latent,
+    expertWidth: largest(moe.map(({ latentSize }) => quads(latentSize ?? spec.hiddenSize))),
+    expertInner: largest(moe.map(({ innerSize }) => quads(innerSize))),
+    topK: largest(moe.map(({ topK }) => topK)),
+    numExperts: largest(moe.map(({ numExperts }) => numExperts)),
+    numMoeLayers: moe.length,
+    vocab: quads(spec.vocabSize),
+  };
+}
+
+/** MoE layers in order, with their index in the model. */
+export function moeLayers(spec: ModelSpec): { layer: number; mlp: MoeSpec }[] {
+  return spec.layers.flatMap(({ mlp }, layer) => (mlp.kind === "moe" ? [{ layer, mlp }] : []));
+}
+
+/** Queries, keys and values of one token side by side. */
+export function qkvWidth({ numHeads, numKvHeads, headDim }: AttentionSpec): number {
+  return (numHeads + 2 * numKvHeads) * headDim;
+}
+
+/** Positions that a layer's cache holds: all of the context, or the window and what a chunk adds to it. */
+export function kvCapacity({ window }: AttentionSpec, contextLength: number, chunk: number): number {
+  return window === null ? contextLength : Math.min(contextLength, window - 1 + chunk);
+}
+
+/** Bytes of the keys, or of the values, of one layer: [capacity, numKvHeads, headDim in quads] f32. */
+export function kvBytes(attention: AttentionSpec, capacity: number): number {
+  return capacity * attention.numKvHeads * ceilDiv(attention.headDim, 4) * 16;
+}
+
+function quads(columns: number): number {
+  return alignUp(columns, 4);
+}
