@@ -5,16 +5,16 @@ import type { LayerTensor, ModelSpec, ModelTensor } from "./spec.ts";
 /** An expert's three matrices. */
 export type ExpertMatrix = "gate" | "up" | "down";
 
-/** Where an expert's matrix is stored: in a tensor of its own, or as one slice of a tensor that stacks all experts. */
-export type ExpertPlace =
-  | { readonly kind: "separate"; readonly name: string }
-  | { readonly kind: "stacked"; readonly name: string; readonly index: number };
+/** Where the experts of a layer keep a matrix: each in a tensor of its own, or all in one, outermost by expert. */
+export type ExpertPlaces =
+  | { readonly kind: "separate"; readonly nameOf: (expert: number) => string }
+  | { readonly kind: "stacked"; readonly name: string };
 
 /** Canonical names -> the file's names, for one container. Whether a tensor exists is not its business. */
 export interface TensorNames {
   model(name: ModelTensor): string;
   layer(layer: number, name: LayerTensor): string;
-  expert(layer: number, expert: number, matrix: ExpertMatrix): ExpertPlace;
+  experts(layer: number, matrix: ExpertMatrix): ExpertPlaces;
 }
 
 /** A model as the rest of Octavo sees it. */

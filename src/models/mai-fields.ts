@@ -35,7 +35,7 @@ const MAX_WIDTH = 1 << 20;
 const MAX_VOCAB = 1 << 24;
 const MAX_HEADS = 4096;
 const MAX_HEAD_DIM = 4096;
-const MAX_EXPERTS = 1 << 16;
+const MAX_EXPERTS = 1 << 12;
 const MAX_CONTEXT = 1 << 30;
 /** What one workgroup of the router ranks. */
 const MAX_TOP_K = 64;

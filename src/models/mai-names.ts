@@ -31,9 +31,9 @@ const HF_LAYER: Readonly<Record<LayerTensor, string>> = {
 export const hfNames: TensorNames = {
   model: (name) => HF_MODEL[name],
   layer: (layer, name) => `model.layers.${layer}.${HF_LAYER[name]}.weight`,
-  expert: (layer, expert, matrix) => ({
+  experts: (layer, matrix) => ({
     kind: "separate",
-    name: `model.layers.${layer}.mlp.experts.${expert}.${matrix}_proj.weight`,
+    nameOf: (expert) => `model.layers.${layer}.mlp.experts.${expert}.${matrix}_proj.weight`,
   }),
 };
 
@@ -66,9 +66,5 @@ const GGUF_LAYER: Readonly<Record<LayerTensor, string>> = {
 export const ggufNames: TensorNames = {
   model: (name) => GGUF_MODEL[name],
   layer: (layer, name) => `blk.${layer}.${GGUF_LAYER[name]}.weight`,
-  expert: (layer, expert, matrix) => ({
-    kind: "stacked",
-    name: `blk.${layer}.ffn_${matrix}_exps.weight`,
-    index: expert,
-  }),
+  experts: (layer, matrix) => ({ kind: "stacked", name: `blk.${layer}.ffn_${matrix}_exps.weight` }),
 };

@@ -2,7 +2,7 @@
 import { UnsupportedError } from "../errors.ts";
 import type { TensorInfo } from "../formats/checkpoint.ts";
 import { type DType, storedBytes } from "../formats/dtype.ts";
-import type { ExpertMatrix, ExpertPlace, TensorNames } from "../models/family.ts";
+import type { ExpertMatrix, TensorNames } from "../models/family.ts";
 import type { MoeSpec } from "../models/spec.ts";
 import { expertShape } from "./expected.ts";
 import { type ExpertLayout, expertLayout, matrixLayout } from "./layout.ts";
@@ -11,11 +11,12 @@ import type { ByteRange } from "./ranges.ts";
 /** Order of an expert's matrices in the layout. */
 export const EXPERT_MATRICES = ["gate", "up", "down"] as const satisfies readonly ExpertMatrix[];
 
-/** One layer's experts: the layout that all share, and where each one's gate, up and down are stored. */
+/** One layer's experts: the layout that all share, and where each one's matrices are stored. */
 export interface ExpertTable {
   readonly layout: ExpertLayout;
-  /** Per expert: stored ranges in the order of `EXPERT_MATRICES`. */
-  readonly ranges: readonly (readonly ByteRange[])[];
+  readonly numExperts: number;
+  /** Stored ranges of an expert below `numExperts`, in the order of `EXPERT_MATRICES`. */
+  readonly rangesOf: (expert: number) => ByteRange[];
 }
 
 /** Reports a needed tensor that is missing or misshapen, and gives `undefined` then. */
@@ -40,16 +41,15 @@ export function buildExpertTable(
   };
   return {
     layout: expertLayout(layoutOf(gate, "gate"), layoutOf(up, "up"), layoutOf(down, "down")),
-    ranges: gate.ranges.map((range, expert) => [range, up.ranges[expert], down.ranges[expert]].filter(isRange)),
+    numExperts: moe.numExperts,
+    rangesOf: (expert) => [gate, up, down].map((column) => column.rangeOf(expert)),
   };
 }
-
-const isRange = (range: ByteRange | undefined): range is ByteRange => range !== undefined;
 
 /** The same matrix of every expert of a layer. */
 interface Column {
   readonly dtype: DType;
-  readonly ranges: readonly ByteRange[];
+  readonly rangeOf: (expert: number) => ByteRange;
 }
 
 function buildColumn(
@@ -60,27 +60,35 @@ function buildColumn(
   hiddenSize: number,
   lookUp: LookUp,
 ): Column | undefined {
+  const places = names.experts(layer, matrix);
   const shape = expertShape(moe, matrix, hiddenSize);
-  const found = new Map<string, TensorInfo | undefined>();
-  const tensorOf = (place: ExpertPlace): TensorInfo | undefined => {
-    if (found.has(place.name)) return found.get(place.name);
-    const tensor = lookUp(place.name, place.kind === "stacked" ? [moe.numExperts, ...shape] : shape);
-    found.set(place.name, tensor);
-    return tensor;
+  return places.kind === "stacked"
+    ? stackedColumn(lookUp(places.name, [moe.numExperts, ...shape]), shape)
+    : separateColumn(Array.from({ length: moe.numExperts }, (_, expert) => lookUp(places.nameOf(expert), shape)));
+}
+
+function stackedColumn(tensor: TensorInfo | undefined, shape: readonly [number, number]): Column | undefined {
+  if (!tensor) return undefined;
+  const length = storedBytes(tensor.dtype, shape[0] * shape[1]);
+  return {
+    dtype: tensor.dtype,
+    rangeOf: (expert) => ({ shard: tensor.shard, offset: tensor.offset + expert * length, length }),
   };
-  const ranges: ByteRange[] = [];
-  let first: TensorInfo | undefined;
-  for (let expert = 0; expert < moe.numExperts; expert++) {
-    const place = names.expert(layer, expert, matrix);
-    const tensor = tensorOf(place);
-    if (!tensor) continue;
-    first ??= tensor;
-    if (tensor.dtype !== first.dtype) refuseMixed(first, tensor);
-    const length = storedBytes(tensor.dtype, shape[0] * shape[1]);
-    const start = place.kind === "stacked" ? place.index * length : 0;
-    ranges.push({ shard: tensor.shard, offset: tensor.offset + start, length });
-  }
-  return first && ranges.length === moe.numExperts ? { dtype: first.dtype, ranges } : undefined;
+}
+
+function separateColumn(found: readonly (TensorInfo | undefined)[]): Column | undefined {
+  const tensors = found.filter((tensor) => tensor !== undefined);
+  const first = tensors[0];
+  if (!first || tensors.length < found.length) return undefined;
+  const other = tensors.find(({ dtype }) => dtype !== first.dtype);
+  if (other) refuseMixed(first, other);
+  return {
+    dtype: first.dtype,
+    rangeOf: (expert) => {
+      const { shard, offset, byteLength } = tensors[expert] ?? first;
+      return { shard, offset, length: byteLength };
+    },
+  };
 }
 
 function refuseMixed(first: TensorInfo, other: TensorInfo): never {

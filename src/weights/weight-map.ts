@@ -77,7 +77,7 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
   return {
     dense,
     denseBytes: [...entries.values()].reduce((sum, entry) => sum + gpuBytes(entry), 0),
-    expertBytes: [...tables.values()].reduce((sum, table) => sum + table.layout.words * 4 * table.ranges.length, 0),
+    expertBytes: [...tables.values()].reduce((sum, table) => sum + table.layout.words * 4 * table.numExperts, 0),
     matrix,
     readMatrixRows: async (ref, rowStart, rowCount, signal) => {
       const { dtype, rows, cols } = matrix(ref);
@@ -95,10 +95,11 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     },
     expertLayout: (layer) => tableOf(layer).layout,
     readExpert: async (layer, expert, signal) => {
-      const { layout, ranges } = tableOf(layer);
-      const stored = ranges[expert];
-      if (!stored) throw new UsageError(`Layer ${layer} has experts 0 to ${ranges.length - 1}, not ${expert}`);
-      return packExpert(layout, await readRanges(checkpoint.shards, stored, signal));
+      const { layout, numExperts, rangesOf } = tableOf(layer);
+      if (!Number.isInteger(expert) || expert < 0 || expert >= numExperts) {
+        throw new UsageError(`Layer ${layer} has experts 0 to ${numExperts - 1}, not ${expert}`);
+      }
+      return packExpert(layout, await readRanges(checkpoint.shards, rangesOf(expert), signal));
     },
   };
 }

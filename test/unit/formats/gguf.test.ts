@@ -7,7 +7,10 @@ import { memoryFileSet, openGgufBytes, readRepositoryFile } from "../../fixtures
 import { type FixtureTensor, type GgufFixture, makeGguf } from "../../fixtures/make-gguf.ts";
 
 const f32 = (name: string, shape: number[]): FixtureTensor => ({
-  name, dtype: "F32", shape, bytes: new Uint8Array(shape.reduce((a, b) => a * b, 4)).fill(name.length),
+  name,
+  dtype: "F32",
+  shape,
+  bytes: new Uint8Array(shape.reduce((a, b) => a * b, 4)).fill(name.length),
 });
 
 /** What the library makes of the same bytes, served to it in its own ranges. */
@@ -21,21 +24,51 @@ function readWithLibrary(bytes: Uint8Array<ArrayBuffer>): ReturnType<typeof gguf
 
 describe("what is in a file", () => {
   test("every value type, spelling untouched, 64-bit integers as numbers where they are safe", async () => {
-    const { config, container } = await openGgufBytes(makeGguf({
-      metadata: {
-        u8: { type: "u8", value: 255 }, i8: { type: "i8", value: -128 }, u16: { type: "u16", value: 65535 },
-        i16: { type: "i16", value: -2 }, "a.u32": 4294967295, i32: { type: "i32", value: -3 }, f32: 0.5,
-        f64: { type: "f64", value: 0.1 }, yes: true, text: "h\u00e9 \ufeff", u64: { type: "u64", value: 2 ** 53 - 1 },
-        huge: { type: "u64", value: 2n ** 64n - 1n }, i64: { type: "i64", value: -5n }, empty: { type: "u8", value: [] },
-        flags: [true, false], words: ["a", "", "\ufeffb"], numbers: [1, 2], __proto__x: 1, ["__proto__"]: "own",
-      },
-    }));
+    const { config, container } = await openGgufBytes(
+      makeGguf({
+        metadata: {
+          u8: { type: "u8", value: 255 },
+          i8: { type: "i8", value: -128 },
+          u16: { type: "u16", value: 65535 },
+          i16: { type: "i16", value: -2 },
+          "a.u32": 4294967295,
+          i32: { type: "i32", value: -3 },
+          f32: 0.5,
+          f64: { type: "f64", value: 0.1 },
+          yes: true,
+          text: "h\u00e9 \ufeff",
+          u64: { type: "u64", value: 2 ** 53 - 1 },
+          huge: { type: "u64", value: 2n ** 64n - 1n },
+          i64: { type: "i64", value: -5n },
+          empty: { type: "u8", value: [] },
+          flags: [true, false],
+          words: ["a", "", "\ufeffb"],
+          numbers: [1, 2],
+          __proto__x: 1,
+          ["__proto__"]: "own",
+        },
+      }),
+    );
     expect(container).toBe("gguf");
     expect(Object.getPrototypeOf(config)).toBe(Object.prototype);
     expect({ ...config }).toMatchObject({
-      u8: 255, i8: -128, u16: 65535, i16: -2, "a.u32": 4294967295, i32: -3, f32: 0.5, f64: 0.1, yes: true,
-      text: "h\u00e9 \ufeff", u64: 2 ** 53 - 1, huge: 2n ** 64n - 1n, i64: -5, empty: [], flags: [true, false],
-      words: ["a", "", "\ufeffb"], numbers: [1, 2],
+      u8: 255,
+      i8: -128,
+      u16: 65535,
+      i16: -2,
+      "a.u32": 4294967295,
+      i32: -3,
+      f32: 0.5,
+      f64: 0.1,
+      yes: true,
+      text: "h\u00e9 \ufeff",
+      u64: 2 ** 53 - 1,
+      huge: 2n ** 64n - 1n,
+      i64: -5,
+      empty: [],
+      flags: [true, false],
+      words: ["a", "", "\ufeffb"],
+      numbers: [1, 2],
     });
     expect(Object.hasOwn(config, "__proto__")).toBe(true);
   });
@@ -43,10 +76,16 @@ describe("what is in a file", () => {
   test("shapes outermost first, offsets absolute, alignment honoured", async () => {
     for (const alignment of [8, 32, 256]) {
       for (const version of [2, 3]) {
-        const bytes = makeGguf({ tensors: [f32("a", [3, 5]), f32("bb", [2, 3, 4]), f32("ccc", [7])], alignment, version });
+        const bytes = makeGguf({
+          tensors: [f32("a", [3, 5]), f32("bb", [2, 3, 4]), f32("ccc", [7])],
+          alignment,
+          version,
+        });
         const { tensors, shards } = await openGgufBytes(bytes);
         expect([...tensors.values()].map(({ name, shape }) => [name, shape])).toEqual([
-          ["a", [3, 5]], ["bb", [2, 3, 4]], ["ccc", [7]],
+          ["a", [3, 5]],
+          ["bb", [2, 3, 4]],
+          ["ccc", [7]],
         ]);
         for (const { name, offset, byteLength } of tensors.values()) {
           expect(offset % alignment).toBe(0);
@@ -59,9 +98,9 @@ describe("what is in a file", () => {
   test("a header longer than the pieces it is read in", async () => {
     const words = Array.from({ length: 90_000 }, (_, i) => `token number ${i}`);
     const { config } = await openGgufBytes(makeGguf({ metadata: { words, long: "x".repeat(1_500_000), after: 7 } }));
-    expect(config["words"]).toEqual(words);
-    expect(config["long"]).toHaveLength(1_500_000);
-    expect(config["after"]).toBe(7);
+    expect(config.words).toEqual(words);
+    expect(config.long).toHaveLength(1_500_000);
+    expect(config.after).toBe(7);
   });
 
   test("the library reads the default model as we do", async () => {
@@ -69,31 +108,42 @@ describe("what is in a file", () => {
     const [ours, theirs] = await Promise.all([openGgufBytes(bytes), readWithLibrary(bytes)]);
     const { version: _, tensor_count: __, kv_count: ___, ...metadata } = theirs.metadata;
     expect(ours.config).toEqual(metadata);
-    expect([...ours.tensors.values()].map(({ name, shape, offset }) => [name, shape.map(BigInt).reverse(), offset])).toEqual(
+    expect(
+      [...ours.tensors.values()].map(({ name, shape, offset }) => [name, shape.map(BigInt).reverse(), offset]),
+    ).toEqual(
       theirs.tensorInfos.map(({ name, shape, offset }) => [name, shape, Number(theirs.tensorDataOffset + offset)]),
     );
   });
 
   test("the library cuts a text that straddles its 2 MB chunks, which is why it is not used", async () => {
     const bytes = makeGguf({ metadata: { pad: "x".repeat(1_400_000), text: "y".repeat(900_000) } });
-    expect((await openGgufBytes(bytes)).config["text"]).toHaveLength(900_000);
+    expect((await openGgufBytes(bytes)).config.text).toHaveLength(900_000);
     const length = (metadata: object): number => String(new Map(Object.entries(metadata)).get("text")).length;
-    const theirs = await readWithLibrary(bytes).then(({ metadata }) => length(metadata), () => -1);
+    const theirs = await readWithLibrary(bytes).then(
+      ({ metadata }) => length(metadata),
+      () => -1,
+    );
     expect(theirs).not.toBe(900_000);
   });
 });
 
 describe("split files", () => {
-  const part = (index: number, extra: GgufFixture["metadata"] = {}): Uint8Array<ArrayBuffer> => makeGguf({
-    metadata: { "split.no": index, "split.count": 3, ...extra }, tensors: [f32(`t${index}`, [4])],
-  });
+  const part = (index: number, extra: GgufFixture["metadata"] = {}): Uint8Array<ArrayBuffer> =>
+    makeGguf({
+      metadata: { "split.no": index, "split.count": 3, ...extra },
+      tensors: [f32(`t${index}`, [4])],
+    });
   const name = (index: number): string => `m-0000${index}-of-00003.gguf`;
 
   test("all shards, metadata of the first", async () => {
     const files = { [name(1)]: part(0, { first: true }), [name(2)]: part(1), [name(3)]: part(2) };
     const checkpoint = await openCheckpoint(memoryFileSet(files));
-    expect([...checkpoint.tensors.values()].map((tensor) => [tensor.name, tensor.shard])).toEqual([["t0", 0], ["t1", 1], ["t2", 2]]);
-    expect(checkpoint.config["first"]).toBe(true);
+    expect([...checkpoint.tensors.values()].map((tensor) => [tensor.name, tensor.shard])).toEqual([
+      ["t0", 0],
+      ["t1", 1],
+      ["t2", 2],
+    ]);
+    expect(checkpoint.config.first).toBe(true);
     expect(checkpoint.shards.map(({ label }) => label)).toEqual([name(1), name(2), name(3)]);
   });
 
@@ -124,14 +174,26 @@ describe("refusals say file, place, expected and got", () => {
     ["not GGUF", patched(one, 0, 0x50), /byte 0: expected the magic "GGUF", got 0x46554750/],
     ["version", patched(one, 4, 9), /byte 4: expected GGUF version 2 or 3, got 9/],
     ["forged tensor count", patched(one, 8, ...FULL), /byte 8: expected at most \d+ tensors.*got 18446744073709551615/],
-    ["forged entry count", patched(one, 16, 0, 0, 0, 1), /byte 16: expected at most \d+ metadata entries.*got 16777216/],
+    [
+      "forged entry count",
+      patched(one, 16, 0, 0, 0, 1),
+      /byte 16: expected at most \d+ metadata entries.*got 16777216/,
+    ],
     ["forged name length", patched(one, 24, ...FULL), /byte 24: expected at most \d+ bytes for a tensor name/],
     ["no dimensions", patched(one, 33, 0), /byte 33: expected 1 to 4 dimensions of "t", got 0/],
     ["many dimensions", patched(one, 33, 5), /expected 1 to 4 dimensions of "t", got 5/],
     ["dimension 0", patched(one, 37, 0), /byte 37: expected 1 to 9007199254740991 for a dimension of "t", got 0/],
     ["dimension 2^64-1", patched(one, 37, ...FULL), /byte 37: .*got 18446744073709551615/],
-    ["elements beyond 2^53", patched(one, 37, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 1), /expected fewer than 2\^53 elements/],
-    ["larger than the file", patched(one, 37, 0, 1), /tensor "t": expected its 4096 bytes at 96 to lie inside the file, got/],
+    [
+      "elements beyond 2^53",
+      patched(one, 37, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 1),
+      /expected fewer than 2\^53 elements/,
+    ],
+    [
+      "larger than the file",
+      patched(one, 37, 0, 1),
+      /tensor "t": expected its 4096 bytes at 96 to lie inside the file, got/,
+    ],
     ["offset unaligned", patched(one, 57, 4), /expected an offset that is a multiple of 32, got 4/],
     ["offset past the end", patched(one, 57, 0, 1), /expected its 128 bytes at 352 to lie inside the file/],
     ["offset 2^63", patched(one, 57, 0, 0, 0, 0, 0, 0, 0, 128), /for the offset of "t", got 9223372036854775808/],
@@ -140,10 +202,18 @@ describe("refusals say file, place, expected and got", () => {
     ["alignment 0", makeGguf({ metadata: { "general.alignment": 0 }, ...one }), /power of two.*got 0/],
     ["alignment 24", makeGguf({ metadata: { "general.alignment": 24 }, ...one }), /power of two.*got 24/],
     ["alignment text", makeGguf({ metadata: { "general.alignment": "x" }, ...one }), /power of two.*got x/],
-    ["value type 99", patched({ metadata: { a: 1 } }, 33, 99), /byte 33: expected a value type from 0 to 12 for "a", got 99/],
+    [
+      "value type 99",
+      patched({ metadata: { a: 1 } }, 33, 99),
+      /byte 33: expected a value type from 0 to 12 for "a", got 99/,
+    ],
     ["array count", patched({ metadata: { a: [1] } }, 41, ...FULL), /byte 41: expected at most \d+ elements of "a"/],
     ["array type", patched({ metadata: { a: [1] } }, 37, 77), /expected an element type from 0 to 12 for "a", got 77/],
-    ["text length", patched({ metadata: { a: "b" } }, 37, ...FULL), /byte 37: expected at most \d+ bytes for the value of "a"/],
+    [
+      "text length",
+      patched({ metadata: { a: "b" } }, 37, ...FULL),
+      /byte 37: expected at most \d+ bytes for the value of "a"/,
+    ],
     ["Q8_0 rows", patched(one, 53, 8), /"t": expected rows of whole Q8_0 blocks of 32, got 8 elements/],
   ];
   test.each(cases)("%s", async (_, bytes, message) => {

@@ -57,7 +57,10 @@ describe.each(FORMATS)("%s", (_, whole, filesOf) => {
 
   test("random damage", async () => {
     const place = fc.nat(whole.length - 1);
-    const values = fc.oneof(fc.constant([255, 255, 255, 255, 255, 255, 255, 127]), fc.array(fc.nat(255), { maxLength: 8 }));
+    const values = fc.oneof(
+      fc.constant([255, 255, 255, 255, 255, 255, 255, 127]),
+      fc.array(fc.nat(255), { maxLength: 8 }),
+    );
     await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(place, values), { minLength: 1, maxLength: 4 }), async (edits) => {
         const bytes = whole.slice();

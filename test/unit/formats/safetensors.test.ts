@@ -7,21 +7,32 @@ import type { FixtureTensor } from "../../fixtures/make-gguf.ts";
 import { joinSafetensors, makeSafetensors } from "../../fixtures/make-safetensors.ts";
 
 const tensor = (name: string, dtype: "F32" | "F16" | "BF16", shape: number[], fill: number): FixtureTensor => ({
-  name, dtype, shape, bytes: new Uint8Array(shape.reduce((a, b) => a * b, dtype === "F32" ? 4 : 2)).fill(fill),
+  name,
+  dtype,
+  shape,
+  bytes: new Uint8Array(shape.reduce((a, b) => a * b, dtype === "F32" ? 4 : 2)).fill(fill),
 });
 const TWO = [tensor("a", "F32", [2, 3], 1), tensor("b.c", "BF16", [5], 2)];
 const CONFIG = { "config.json": "{}" };
 
-const open = (files: Record<string, Uint8Array<ArrayBuffer> | string>) => openCheckpoint(memoryFileSet({ ...CONFIG, ...files }));
-const openForged = (json: string, data = 64) => open({ "model.safetensors": joinSafetensors(json, [new Uint8Array(data)]) });
+const open = (files: Record<string, Uint8Array<ArrayBuffer> | string>) =>
+  openCheckpoint(memoryFileSet({ ...CONFIG, ...files }));
+const openForged = (json: string, data = 64) =>
+  open({ "model.safetensors": joinSafetensors(json, [new Uint8Array(data)]) });
 
 test("one file", async () => {
   const checkpoint = await open({ "model.safetensors": makeSafetensors([...TWO, tensor("s", "F16", [], 3)]) });
   expect(checkpoint.container).toBe("safetensors");
   expect([...checkpoint.tensors.values()].map(({ name, dtype, shape }) => [name, dtype, shape])).toEqual([
-    ["a", "F32", [2, 3]], ["b.c", "BF16", [5]], ["s", "F16", []],
+    ["a", "F32", [2, 3]],
+    ["b.c", "BF16", [5]],
+    ["s", "F16", []],
   ]);
-  for (const [name, fill] of [["a", 1], ["b.c", 2], ["s", 3]] as const) {
+  for (const [name, fill] of [
+    ["a", 1],
+    ["b.c", 2],
+    ["s", 3],
+  ] as const) {
     const { offset, byteLength } = checkpoint.tensors.get(name)!;
     expect(await checkpoint.shards[0]!.read(offset, byteLength)).toEqual(new Uint8Array(byteLength).fill(fill));
   }
@@ -29,7 +40,7 @@ test("one file", async () => {
 
 test.each(MAI_FOLDERS)("the fixture %s", async (folder) => {
   const checkpoint = await openMai(folder);
-  expect(checkpoint.config["model_type"]).toBe("mai");
+  expect(checkpoint.config.model_type).toBe("mai");
   expect(checkpoint.tensors.size).toBeGreaterThan(100);
 });
 
@@ -39,12 +50,14 @@ describe("shards", () => {
     "x-1.safetensors": makeSafetensors([TWO[0]!]),
     "x-2.safetensors": makeSafetensors([TWO[1]!]),
   };
-  const openIndex = (map: unknown, files = {}) => open({ "model.safetensors.index.json": index(map), ...shards, ...files });
+  const openIndex = (map: unknown, files = {}) =>
+    open({ "model.safetensors.index.json": index(map), ...shards, ...files });
 
   test("tensors of every shard", async () => {
     const { tensors, shards: sources } = await openIndex({ a: "x-1.safetensors", "b.c": "x-2.safetensors" });
     expect([...tensors.values()].map(({ name, shard }) => [name, sources[shard]?.label])).toEqual([
-      ["a", "x-1.safetensors"], ["b.c", "x-2.safetensors"],
+      ["a", "x-1.safetensors"],
+      ["b.c", "x-2.safetensors"],
     ]);
   });
 
@@ -63,15 +76,25 @@ describe("shards", () => {
 
   test("a tensor in two shards", async () => {
     const twice = { "x-2.safetensors": makeSafetensors([...TWO]) };
-    await expect(openIndex({ a: "x-1.safetensors", "b.c": "x-2.safetensors" }, twice)).rejects.toThrow(/got "a" in both/);
+    await expect(openIndex({ a: "x-1.safetensors", "b.c": "x-2.safetensors" }, twice)).rejects.toThrow(
+      /got "a" in both/,
+    );
   });
 });
 
 describe("files that are not there or not what they say", () => {
   test.each([
-    ["no config.json", { "model.safetensors": makeSafetensors(TWO) }, /no config.json; expected the address of a .gguf/],
+    [
+      "no config.json",
+      { "model.safetensors": makeSafetensors(TWO) },
+      /no config.json; expected the address of a .gguf/,
+    ],
     ["config.json is a page", { "config.json": "<html>", "model.safetensors": "" }, /config.json: expected JSON/],
-    ["config.json is an array", { "config.json": "[]", "model.safetensors": "" }, /expected a JSON object, got an array/],
+    [
+      "config.json is an array",
+      { "config.json": "[]", "model.safetensors": "" },
+      /expected a JSON object, got an array/,
+    ],
     ["no weights", { "config.json": "{}" }, /neither model.safetensors nor model.safetensors.index.json/],
   ])("%s", async (_, files, message) => {
     const failure = openCheckpoint(memoryFileSet(files));
@@ -81,7 +104,8 @@ describe("files that are not there or not what they say", () => {
 });
 
 describe("forged headers", () => {
-  const entry = (fields: object): string => JSON.stringify({ t: { dtype: "F32", shape: [4], data_offsets: [0, 16], ...fields } });
+  const entry = (fields: object): string =>
+    JSON.stringify({ t: { dtype: "F32", shape: [4], data_offsets: [0, 16], ...fields } });
   test.each([
     ["no JSON", "nonsense", /byte 8: expected JSON/],
     ["an array", "[]", /expected a JSON object, got an array/],
@@ -101,7 +125,9 @@ describe("forged headers", () => {
   });
 
   test.each(["I64", "F8_E4M3", "BOOL", "Q8_0"])("storage type %s", async (dtype) => {
-    await expect(openForged(entry({ dtype }))).rejects.toThrow(new RegExp(`"t" is stored as ${dtype}; supported are F32, F16, BF16`));
+    await expect(openForged(entry({ dtype }))).rejects.toThrow(
+      new RegExp(`"t" is stored as ${dtype}; supported are F32, F16, BF16`),
+    );
     await expect(openForged(entry({ dtype }))).rejects.toBeInstanceOf(UnsupportedError);
   });
 

@@ -1,8 +1,8 @@
 /** What a caller may point at, and which files are found there. */
 import { afterEach, describe, expect, test } from "vitest";
 import { SourceError, UsageError } from "../../../src/errors.ts";
-import { openFileSet } from "../../../src/sources/file-set.ts";
 import { isSafeFileName } from "../../../src/sources/file-name.ts";
+import { openFileSet } from "../../../src/sources/file-set.ts";
 import { serveFiles, type TestServer } from "../../fixtures/http-server.ts";
 
 const bytes = (text: string): Uint8Array<ArrayBuffer> => new Uint8Array(new TextEncoder().encode(text));
@@ -123,5 +123,6 @@ test("names that leave the folder are refused", async () => {
     expect(isSafeFileName(name), name).toBe(false);
     await expect(openFileSet("http://127.0.0.1/m/").open(name)).rejects.toBeInstanceOf(UsageError);
   }
-  for (const name of ["a.json", "sub/a.safetensors", "..a", "a b#?.json"]) expect(isSafeFileName(name), name).toBe(true);
+  for (const name of ["a.json", "sub/a.safetensors", "..a", "a b#?.json"])
+    expect(isSafeFileName(name), name).toBe(true);
 });

@@ -14,7 +14,10 @@ afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => server.close()));
 });
 
-async function serve(behaviour: Behaviour, files: Record<string, Uint8Array> = { "big.bin": BIG }): Promise<TestServer> {
+async function serve(
+  behaviour: Behaviour,
+  files: Record<string, Uint8Array> = { "big.bin": BIG },
+): Promise<TestServer> {
   const server = await serveFiles(files, behaviour);
   servers.push(server);
   return server;
@@ -86,7 +89,7 @@ describe("a server that behaves", () => {
     const source = await open(await serve({ latencyMs: 2 }), {});
     const starts = Array.from({ length: 20 }, (_, i) => 70_000 + i * 1000);
     const parts = await Promise.all(starts.map((start) => source.read(start, 1000)));
-    parts.forEach((part, i) => expect(part).toEqual(BIG.slice(starts[i], (starts[i] ?? 0) + 1000)));
+    for (const [i, start] of starts.entries()) expect(parts[i]).toEqual(BIG.slice(start, start + 1000));
   });
 });
 
@@ -190,7 +193,9 @@ describe("passing failures", () => {
   test("no server at all", async () => {
     const server = await serve({});
     await server.close();
-    await expect(openHttp(`${server.url}big.bin`, counters().hooks)).rejects.toThrow(/no answer.*gave up after 4 tries/);
+    await expect(openHttp(`${server.url}big.bin`, counters().hooks)).rejects.toThrow(
+      /no answer.*gave up after 4 tries/,
+    );
   });
 
   test("no retries when none are wanted", async () => {

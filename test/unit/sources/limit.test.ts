@@ -30,7 +30,12 @@ test("waiting ends with AbortError and frees no place that it did not have", asy
   const limit = createLimiter(1);
   const controller = new AbortController();
   let finish = (): void => undefined;
-  const first = limit(() => new Promise<void>((resolve) => { finish = resolve; }));
+  const first = limit(
+    () =>
+      new Promise<void>((resolve) => {
+        finish = resolve;
+      }),
+  );
   const waiting = limit(async () => "never", controller.signal);
   const third = limit(async () => "third");
   controller.abort();
@@ -53,7 +58,12 @@ test("sizes", () => {
   expect([ceilDiv(0, 4), ceilDiv(1, 4), ceilDiv(4, 4)]).toEqual([0, 1, 1]);
   expect([alignUp(0, 32), alignUp(33, 32)]).toEqual([0, 64]);
   expect([0, 1023, 1024, 1536, 150 * 2 ** 20, 2 ** 31].map(humanBytes)).toEqual([
-    "0 B", "1023 B", "1 KiB", "1.5 KiB", "150 MiB", "2 GiB",
+    "0 B",
+    "1023 B",
+    "1 KiB",
+    "1.5 KiB",
+    "150 MiB",
+    "2 GiB",
   ]);
   expect([safeProduct([]), safeProduct([3, 4]), safeProduct([2 ** 30, 2 ** 30])]).toEqual([1, 12, undefined]);
 });

@@ -9,38 +9,45 @@ import { dequantizeRows, expandVector, repackRows, unpackRows } from "../../../s
 const DTYPES: readonly DType[] = ["F32", "F16", "BF16", "Q8_0"];
 
 /** A random matrix of `dtype` with random stored bytes at an odd or even address. */
-const stored = (dtype: DType) => fc
-  .tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 70 }), fc.nat(1), fc.integer())
-  .map(([rows, width, shift, seed]) => {
-    const cols = dtype === "Q8_0" ? 32 * (1 + (width % 4)) : width;
-    const length = storedBytes(dtype, rows * cols);
-    const bytes = new Uint8Array(length + 1).map((_, i) => Math.imul(i + 1, seed | 1) >>> 13);
-    return { rows, cols, bytes: bytes.subarray(shift, shift + length) };
-  });
+const stored = (dtype: DType) =>
+  fc
+    .tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 70 }), fc.nat(1), fc.integer())
+    .map(([rows, width, shift, seed]) => {
+      const cols = dtype === "Q8_0" ? 32 * (1 + (width % 4)) : width;
+      const length = storedBytes(dtype, rows * cols);
+      const bytes = new Uint8Array(length + 1).map((_, i) => Math.imul(i + 1, seed | 1) >>> 13);
+      return { rows, cols, bytes: bytes.subarray(shift, shift + length) };
+    });
 
 describe.each(DTYPES)("%s", (dtype) => {
   test("unpack undoes repack, padding is zero, size is the layout's", () => {
-    fc.assert(fc.property(stored(dtype), ({ rows, cols, bytes }) => {
-      const packed = repackRows(dtype, bytes, rows, cols);
-      expect(packed.length).toBe(matrixLayout(dtype, rows, cols).words * 4);
-      expect(unpackRows(dtype, packed, rows, cols)).toEqual(bytes.slice());
-      // Setting every stored bit must leave the padding clear.
-      const ones = repackRows(dtype, new Uint8Array(bytes.length).fill(255), rows, cols);
-      expect(ones.filter((byte) => byte === 255)).toHaveLength(bytes.length);
-      expect(ones.every((byte) => byte === 255 || byte === 0)).toBe(true);
-    }), { numRuns: 300 });
+    fc.assert(
+      fc.property(stored(dtype), ({ rows, cols, bytes }) => {
+        const packed = repackRows(dtype, bytes, rows, cols);
+        expect(packed.length).toBe(matrixLayout(dtype, rows, cols).words * 4);
+        expect(unpackRows(dtype, packed, rows, cols)).toEqual(bytes.slice());
+        // Setting every stored bit must leave the padding clear.
+        const ones = repackRows(dtype, new Uint8Array(bytes.length).fill(255), rows, cols);
+        expect(ones.filter((byte) => byte === 255)).toHaveLength(bytes.length);
+        expect(ones.every((byte) => byte === 255 || byte === 0)).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   test("rows one by one are the rows of the whole", () => {
-    fc.assert(fc.property(stored(dtype), ({ rows, cols, bytes }) => {
-      const whole = dequantizeRows(matrixLayout(dtype, rows, cols), repackRows(dtype, bytes, rows, cols));
-      const rowBytes = storedBytes(dtype, cols);
-      for (let row = 0; row < rows; row++) {
-        const one = repackRows(dtype, bytes.subarray(row * rowBytes, (row + 1) * rowBytes), 1, cols);
-        const values = dequantizeRows(matrixLayout(dtype, 1, cols), one);
-        expect(values).toEqual(whole.slice(row * cols, (row + 1) * cols));
-      }
-    }), { numRuns: 50 });
+    fc.assert(
+      fc.property(stored(dtype), ({ rows, cols, bytes }) => {
+        const whole = dequantizeRows(matrixLayout(dtype, rows, cols), repackRows(dtype, bytes, rows, cols));
+        const rowBytes = storedBytes(dtype, cols);
+        for (let row = 0; row < rows; row++) {
+          const one = repackRows(dtype, bytes.subarray(row * rowBytes, (row + 1) * rowBytes), 1, cols);
+          const values = dequantizeRows(matrixLayout(dtype, 1, cols), one);
+          expect(values).toEqual(whole.slice(row * cols, (row + 1) * cols));
+        }
+      }),
+      { numRuns: 50 },
+    );
   });
 
   test("a target inside a larger buffer is filled in its place only", () => {
