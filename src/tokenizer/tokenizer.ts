@@ -41,7 +41,12 @@ export function createTokenizer(where: string, json: JsonObject, config: JsonObj
   return {
     vocabSize,
     decode,
-    encode: (text) => hf.encode(text).ids,
+    encode: (text) => {
+      const { ids, tokens } = hf.encode(text);
+      const at = ids.findIndex((id) => !Number.isSafeInteger(id));
+      if (at < 0) return ids;
+      throw new FormatError(`${where}: the token ${JSON.stringify(tokens[at])} that it makes of a text has no id`);
+    },
     createStreamDecoder: () => createStreamDecoder(decode),
   };
 }

@@ -137,6 +137,24 @@ describe("which vocabulary is taken", () => {
     shards: [],
   });
 
+  test("a vocabulary without a token that its own rules add", () => {
+    const special = { id: "<s>", ids: [9], tokens: ["<s>"] };
+    const json = {
+      model: { type: "BPE", vocab: { a: 0 }, merges: [] },
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: null,
+      decoder: null,
+      post_processor: {
+        type: "TemplateProcessing",
+        single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+        pair: [],
+        special_tokens: { "<s>": special },
+      },
+    };
+    expect(() => createTokenizer("tokenizer.json", json).encode("a")).toThrow(/the token "<s>".*has no id/);
+  });
+
   test("none at all is no error", async () => {
     expect(await loadTokenizer(memoryFileSet({ "m.gguf": "" }), gguf({}))).toBeUndefined();
     expect(
