@@ -37,7 +37,7 @@ const PAGE_SIDE = ["client", "index", "demo"];
  * @type {Record<string, string[]>}
  */
 const TYPES_ONLY = {
-  client: ["models", "generate"],
+  client: ["models", "engine", "pager", "generate"],
   index: ["models", "generate"],
   workers: ["client"],
   kernels: ["formats"],

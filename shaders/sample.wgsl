@@ -76,7 +76,8 @@ fn top_p_cut(floor_cut: u32, lane: u32) -> u32 {
   var cut = 0u;
   for (var bit = 31u; bit < 32u; bit--) {
     let tried = cut | (1u << bit);
-    cut = select(cut, tried, mass_from(tried, largest, lane) >= wanted);
+    let mass = mass_from(tried, largest, lane);
+    cut = select(cut, tried, mass >= wanted && mass > 0.0); // never an empty set, even at top_p 0
   }
   return max(cut, floor_cut);
 }

@@ -4,8 +4,16 @@
  */
 import { transfer } from "comlink";
 import type { EngineHostApi, WireGenerateOptions, WireLoadOptions } from "../src/client/protocol.ts";
-import type { AdapterSummary, LoadProgress, MemoryPlan, ResidencyLayer, SessionOptions } from "../src/client/types.ts";
-import type { Stats, StepEvent, TraceRow } from "../src/client/types.ts";
+import type {
+  AdapterSummary,
+  LoadProgress,
+  MemoryPlan,
+  ResidencyLayer,
+  SessionOptions,
+  Stats,
+  StepEvent,
+  TraceRow,
+} from "../src/client/types.ts";
 import type { SourceCounts } from "../src/engine/counters.ts";
 import { Engine } from "../src/engine/engine.ts";
 import type { Session } from "../src/engine/session.ts";
@@ -211,7 +219,9 @@ export class EngineHost implements EngineHostApi {
 
   #tokens(): Tokenizer {
     if (this.#tokenizer) return this.#tokenizer;
-    throw new UnsupportedError("This checkpoint has no tokenizer: put its tokenizer.json beside it, or work with token ids.");
+    throw new UnsupportedError(
+      "This checkpoint has no tokenizer: put its tokenizer.json beside it, or work with token ids.",
+    );
   }
 }
 

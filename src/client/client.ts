@@ -3,7 +3,7 @@
  * there. Nothing is computed here. Errors that come back are rebuilt into their classes; an `AbortSignal` becomes a
  * `cancel` call; a generation is pulled token by token.
  */
-import { proxy, releaseProxy, wrap, type Remote } from "comlink";
+import { proxy, type Remote, releaseProxy, wrap } from "comlink";
 import { DeviceError, rebuildError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { EngineHostApi } from "./protocol.ts";
@@ -243,5 +243,3 @@ function absolute(source: ModelSource): Exclude<ModelSource, URL> {
     throw new UsageError(`"${source}" is not a URL. Give a .gguf file or a folder that holds config.json.`);
   }
 }
-
-

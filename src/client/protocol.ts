@@ -3,6 +3,8 @@
  * a callback that the client proxies and releases. An `AbortSignal` does not cross: a call that can be aborted carries
  * a `callId`, and the client sends `cancel(callId)` when its signal fires.
  */
+
+import type { ModelSpec } from "../models/spec.ts";
 import type {
   AdapterSummary,
   GenerateOptions,
@@ -16,7 +18,6 @@ import type {
   StepEvent,
   TraceRow,
 } from "./types.ts";
-import type { ModelSpec } from "../models/spec.ts";
 
 export type WireLoadOptions = Omit<LoadOptions, "signal" | "onProgress" | "workerUrl">;
 export type WireGenerateOptions = Omit<GenerateOptions, "signal">;

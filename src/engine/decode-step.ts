@@ -4,8 +4,8 @@
  * used but as a hint of what later layers are likely to want.
  */
 import type { Command, Span } from "../gpu/queue.ts";
-import { ABSENT } from "../pager/slot-table.ts";
 import type { Want } from "../pager/pager.ts";
+import { ABSENT } from "../pager/slot-table.ts";
 import type { DecodePlan } from "./decode.ts";
 import type { Parts } from "./parts.ts";
 import { type Routing, unpackRouting } from "./routing.ts";

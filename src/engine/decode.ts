@@ -121,14 +121,7 @@ function denseBlock(parts: Parts, layer: number, _mlp: DenseSpec, stream: Stream
   forward.push(matvec(host, [{ matrix: down, outAt: 0 }], { buffer: denseAct }, y)); // y [D]
 }
 
-function moeBlock(
-  parts: Parts,
-  layer: number,
-  moe: number,
-  mlp: MoeSpec,
-  stream: Stream,
-  forward: Command[],
-): void {
+function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream: Stream, forward: Command[]): void {
   const { host, scratch, sizes, pager } = parts;
   const { router: routerRow, routing, expertAct, mixed, y } = scratch.buffers;
   const routingAt = moe * 3 * sizes.topK;
@@ -150,7 +143,8 @@ function moeBlock(
   );
   const slots = layerSlabs(parts, moe);
   const { gate, up, down } = slotMatrices(parts, moe);
-  const input = mlp.latentSize === null ? { x: stream.h, xAt: 0 } : { x: { buffer: routerRow }, xAt: sizes.routerLogits / 4 };
+  const input =
+    mlp.latentSize === null ? { x: stream.h, xAt: 0 } : { x: { buffer: routerRow }, xAt: sizes.routerLogits / 4 };
   const shared = { layer: slots, topK: mlp.topK, routing, routingAt, act: expertAct, actStride: sizes.expertInner };
   forward.push(expertGateUp(host, { ...shared, ...input, gate, up })); // act [k, m]
   const out = mlp.latentSize === null ? y : mixed;

@@ -50,7 +50,8 @@ export function deviceWeightBytes(weights: WeightMap, maxBindingBytes: number): 
   let total = 0;
   for (const { ref, shape } of weights.dense) {
     if (shape.length === 1) total += padded(shape[0] * 4);
-    else for (const { rows } of cut(weights.matrix(ref), maxBindingBytes)) total += shardBytes(weights.matrix(ref), rows);
+    else
+      for (const { rows } of cut(weights.matrix(ref), maxBindingBytes)) total += shardBytes(weights.matrix(ref), rows);
   }
   return total;
 }

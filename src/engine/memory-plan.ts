@@ -38,8 +38,7 @@ export function memoryNeeds(spec: ModelSpec, weights: WeightMap, sizes: Sizes, m
   const residency = padded(Math.max(1, layers.length) * Math.max(1, sizes.numExperts) * 4);
   return {
     denseBytes: deviceWeightBytes(weights, maxBindingBytes),
-    scratchBytes:
-      totalScratchBytes(spec, sizes) + stagingBytes(sizes) + residency + params + TABLES_RESERVE_BYTES,
+    scratchBytes: totalScratchBytes(spec, sizes) + stagingBytes(sizes) + residency + params + TABLES_RESERVE_BYTES,
     layers,
   };
 }

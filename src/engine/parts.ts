@@ -1,4 +1,6 @@
 /** What a forward pass is built from, and the small questions that decode and prefill both ask of it. */
+
+import { UnsupportedError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { Heads } from "../kernels/heads.ts";
@@ -7,7 +9,6 @@ import type { LayerSlabs, SlotMatrix } from "../kernels/slots.ts";
 import type { LayerTensor, ModelSpec } from "../models/spec.ts";
 import type { Pager } from "../pager/pager.ts";
 import type { ExpertLayout, MatrixLayout } from "../weights/layout.ts";
-import { UnsupportedError } from "../errors.ts";
 import type { DeviceWeights } from "./device-weights.ts";
 import { ropeFor, type Scratch } from "./scratch.ts";
 import type { Sizes } from "./sizes.ts";

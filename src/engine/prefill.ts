@@ -21,7 +21,7 @@ import { headCommands } from "./decode.ts";
 import { type GroupedTokens, groupTokens, tilesOf } from "./group-tokens.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { layerHeads, layerMatrix, layerSlabs, layerSpec, type Parts, residual, slotMatrices } from "./parts.ts";
-import { readRouting, type Routing } from "./routing.ts";
+import { type Routing, readRouting } from "./routing.ts";
 
 type ForTokens = (tokens: number) => Command[];
 

@@ -7,15 +7,27 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { Span } from "../gpu/queue.ts";
 import { type Sampling, samplingBytes } from "../kernels/sample.ts";
 import { type DecodePlan, decodePlan } from "./decode.ts";
-import type { Engine } from "./engine.ts";
 import type { KvCache } from "./kv-cache.ts";
+import type { Parts } from "./parts.ts";
 import { type PrefillPlan, prefillPlan } from "./prefill.ts";
+import type { Steps } from "./steps.ts";
 
 type Phase = "prefill" | "decode";
 
+/** What a session needs of the engine that made it. */
+export interface SessionHost {
+  readonly parts: Parts;
+  readonly steps: Steps;
+  /** Grows when slots change place, which makes recorded plans void. */
+  readonly generation: number;
+  /** Runs `task` when every earlier one has ended. */
+  exclusive<T>(task: () => Promise<T>): Promise<T>;
+  forget(session: Session): void;
+}
+
 export class Session {
   readonly contextLength: number;
-  readonly #engine: Engine;
+  readonly #host: SessionHost;
   readonly #kv: KvCache;
   /** [vocab] f32 after the last computed token. */
   readonly #logits: LedgerBuffer;
@@ -31,8 +43,8 @@ export class Session {
   #disposed = false;
 
   /** @internal Made by `Engine.createSession`. */
-  constructor(engine: Engine, kv: KvCache, logits: LedgerBuffer, contextLength: number) {
-    this.#engine = engine;
+  constructor(host: SessionHost, kv: KvCache, logits: LedgerBuffer, contextLength: number) {
+    this.#host = host;
     this.#kv = kv;
     this.#logits = logits;
     this.contextLength = contextLength;
@@ -66,7 +78,9 @@ export class Session {
   rewind(length: number): void {
     this.#check();
     if (!Number.isInteger(length) || length < 0 || length > this.length) {
-      throw new UsageError(`rewind(${length}): expected a whole number from 0 to the timeline's ${this.length} tokens.`);
+      throw new UsageError(
+        `rewind(${length}): expected a whole number from 0 to the timeline's ${this.length} tokens.`,
+      );
     }
     this.#tokens.length = length;
     this.#phases.length = length;
@@ -81,20 +95,21 @@ export class Session {
    */
   sampleNext(sampling: Sampling, signal?: AbortSignal): Promise<number> {
     this.#check();
-    return this.#engine.exclusive(async () => {
+    return this.#host.exclusive(async () => {
       if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
-      const { ids } = this.#engine.parts.scratch.buffers;
+      const { ids } = this.#host.parts.scratch.buffers;
       const token = { buffer: ids, offset: 0, bytes: 4 };
-      this.#engine.gpu.queue.write(this.#engine.parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
+      this.#host.parts.gpu.queue.write(this.#host.parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
       const { decode } = this.#currentPlans();
       await this.#catchUp(this.length - 1, signal);
       const last = this.#phases[this.length - 1];
       if (!this.#logitsFresh || this.#computed < this.length) {
-        if (last === "decode") return firstWord(await this.#decodeOne(this.length - 1, [token], [decode.sample], signal));
+        if (last === "decode")
+          return firstWord(await this.#decodeOne(this.length - 1, [token], [decode.sample], signal));
         await this.#prefillRun(this.length - 1, this.length, signal);
       }
-      const id = firstWord(await this.#engine.gpu.queue.submitAndRead([decode.sample], [token]));
-      this.#engine.tokenDrawn();
+      const id = firstWord(await this.#host.parts.gpu.queue.submitAndRead([decode.sample], [token]));
+      this.#host.steps.tokenDrawn();
       return id;
     });
   }
@@ -111,23 +126,23 @@ export class Session {
     this.#disposed = true;
     this.#kv.dispose();
     this.#logits.destroy();
-    this.#engine.forget(this);
+    this.#host.forget(this);
   }
 
   #append(ids: readonly number[], phase: Phase, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
     this.#checkRoom(ids);
-    return this.#engine.exclusive(async () => {
+    return this.#host.exclusive(async () => {
       this.#checkRoom(ids);
       const start = this.length;
       this.#tokens.push(...ids);
       for (const _ of ids) this.#phases.push(phase);
       try {
         await this.#catchUp(start, signal);
-        if (phase === "prefill") this.#engine.prefillBegan();
-        const span = { buffer: this.#logits, offset: 0, bytes: this.#engine.spec.vocabSize * 4 };
+        if (phase === "prefill") this.#host.steps.prefillBegan();
+        const span = { buffer: this.#logits, offset: 0, bytes: this.#host.parts.spec.vocabSize * 4 };
         if (phase === "decode") return new Float32Array(await this.#decodeOne(start, [span], [], signal));
         await this.#prefillRun(start, this.length, signal);
-        return new Float32Array(await this.#engine.gpu.queue.submitAndRead([], [span]));
+        return new Float32Array(await this.#host.parts.gpu.queue.submitAndRead([], [span]));
       } catch (error) {
         if (!this.#disposed) this.rewind(start); // a step that failed leaves the timeline as it was
         throw error;
@@ -157,18 +172,18 @@ export class Session {
   ): Promise<ArrayBuffer> {
     const id = this.#tokens[position] ?? 0;
     this.#logitsFresh = false;
-    const bytes = await this.#engine.decodeStep(this.#currentPlans().decode, id, position, reads, then, signal);
+    const bytes = await this.#host.steps.decode(this.#currentPlans().decode, id, position, reads, then, signal);
     this.#finished(position + 1);
     return bytes;
   }
 
   async #prefillRun(from: number, to: number, signal: AbortSignal | undefined): Promise<void> {
-    const { chunk } = this.#engine.sizes;
+    const { chunk } = this.#host.parts.sizes;
     this.#logitsFresh = false;
     for (let first = from; first < to; first += chunk) {
       const ids = this.#tokens.slice(first, Math.min(to, first + chunk));
       const last = first + ids.length === to;
-      await this.#engine.prefillStep(this.#currentPlans().prefill, ids, first, last, signal);
+      await this.#host.steps.prefill(this.#currentPlans().prefill, ids, first, last, signal);
       this.#finished(first + ids.length);
     }
   }
@@ -185,7 +200,7 @@ export class Session {
       this.#written = 0;
       return true;
     }
-    const reach = this.#engine.spec.layers.every(({ attention: { window } }, layer) => {
+    const reach = this.#host.parts.spec.layers.every(({ attention: { window } }, layer) => {
       const capacity = this.#kv.layers[layer]?.capacity ?? 0;
       const oldest = window === null ? 0 : Math.max(0, length - window + 1);
       return oldest >= this.#written - capacity;
@@ -196,7 +211,7 @@ export class Session {
 
   /** Plans for the slots as they are now; a resize makes the old ones void. */
   #currentPlans(): { decode: DecodePlan; prefill: PrefillPlan } {
-    const { generation, parts } = this.#engine;
+    const { generation, parts } = this.#host;
     if (this.#plans?.generation !== generation) {
       this.#plans = {
         decode: decodePlan(parts, this.#kv, this.#logits),
@@ -213,7 +228,7 @@ export class Session {
 
   #checkRoom(ids: readonly number[]): void {
     this.#check();
-    const { vocabSize } = this.#engine.spec;
+    const { vocabSize } = this.#host.parts.spec;
     for (const id of ids) {
       if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
         throw new UsageError(`Token id ${id}: expected a whole number from 0 to ${vocabSize - 1}.`);

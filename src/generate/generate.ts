@@ -48,7 +48,12 @@ async function* run(
 function check(settings: GenerateSettings) {
   const { maxTokens = Number.POSITIVE_INFINITY, temperature = 0, topK = 0, topP = 1, seed = 0 } = settings;
   demand("maxTokens", maxTokens, maxTokens >= 0, "0 or more");
-  demand("temperature", temperature, Number.isFinite(temperature) && temperature >= 0, "0 (greedy) or a positive number");
+  demand(
+    "temperature",
+    temperature,
+    Number.isFinite(temperature) && temperature >= 0,
+    "0 (greedy) or a positive number",
+  );
   demand("topK", topK, Number.isInteger(topK) && topK >= 0, "0 (all) or a positive whole number");
   demand("topP", topP, topP >= 0 && topP <= 1, "a number from 0 to 1");
   demand("seed", seed, Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, "a whole number from 0 to 2^32 - 1");

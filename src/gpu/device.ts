@@ -69,7 +69,9 @@ function wrapDevice(adapter: GPUAdapter, device: GPUDevice): Gpu {
   let closing = false;
   const lost = device.lost.then((info): never => {
     throw new DeviceError(
-      closing ? "The device was closed." : `The GPU device was lost (${info.message || info.reason}). Load the model again.`,
+      closing
+        ? "The device was closed."
+        : `The GPU device was lost (${info.message || info.reason}). Load the model again.`,
     );
   });
   lost.catch(() => {});

@@ -50,11 +50,13 @@ export function structFields(text: string, name: string): Field[] {
   const body = new RegExp(`struct ${name} \\{([^}]*)\\}`).exec(text)?.[1];
   if (body === undefined) return [];
   const entries = body.split(",").map((entry) => entry.trim());
-  return entries.filter((entry) => entry !== "").map((entry, i) => {
-    const match = /^(\w+): (u32|f32)$/.exec(entry);
-    if (!match?.[1]) throw new UsageError(`struct ${name} has "${entry}"; only u32 and f32 fields are supported.`);
-    return { name: match[1], type: match[2] === "u32" ? "u32" : "f32", offset: i * 4 };
-  });
+  return entries
+    .filter((entry) => entry !== "")
+    .map((entry, i) => {
+      const match = /^(\w+): (u32|f32)$/.exec(entry);
+      if (!match?.[1]) throw new UsageError(`struct ${name} has "${entry}"; only u32 and f32 fields are supported.`);
+      return { name: match[1], type: match[2] === "u32" ? "u32" : "f32", offset: i * 4 };
+    });
 }
 
 /** Bytes of `fields` filled from `values`, rounded up to a uniform's 16. @throws UsageError on a missing or extra value. */

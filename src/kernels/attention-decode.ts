@@ -1,10 +1,11 @@
 /** Decode: attention of one token, cache write included. See shaders/attention-decode.wgsl. */
+
+import text from "../../shaders/attention-decode.wgsl?raw";
+import attend from "../../shaders/lib/attend.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { type Heads, headFragments, headParams, type KvBuffers } from "./heads.ts";
 import type { KernelHost } from "./kernel.ts";
-import text from "../../shaders/attention-decode.wgsl?raw";
-import attend from "../../shaders/lib/attend.wgsl?raw";
 
 export interface AttentionDecodeSite {
   readonly heads: Heads;

@@ -1,10 +1,11 @@
 /** Prefill: attention of many tokens over the cache. See shaders/attention-prefill.wgsl. */
+
+import text from "../../shaders/attention-prefill.wgsl?raw";
+import attend from "../../shaders/lib/attend.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { type Heads, headParams, type KvBuffers } from "./heads.ts";
 import { type KernelHost, REDUCE } from "./kernel.ts";
-import text from "../../shaders/attention-prefill.wgsl?raw";
-import attend from "../../shaders/lib/attend.wgsl?raw";
 
 export interface AttentionPrefillSite {
   readonly heads: Heads;

@@ -1,9 +1,10 @@
 /** Prefill: routing-weighted sum of expert outputs in rank order. See shaders/combine.wgsl. */
+
+import text from "../../shaders/combine.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import type { KernelHost } from "./kernel.ts";
-import text from "../../shaders/combine.wgsl?raw";
 
 /** `z` [tokens * topK, quads] and `routing` [tokens, 3, topK] to `out` [tokens, quads]. */
 export function combine(

@@ -1,9 +1,10 @@
 /** Token ids to embedding rows, one dispatch per shard of the matrix. See shaders/embed.wgsl. */
+
+import text from "../../shaders/embed.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import { type KernelHost, type Matrix, matrixFragments } from "./kernel.ts";
-import text from "../../shaders/embed.wgsl?raw";
 
 export interface EmbedShard extends Matrix {
   readonly rowStart: number;

@@ -1,10 +1,11 @@
 /** Decode: down projections of the chosen experts and their combine in rank order. See shaders/expert-down.wgsl. */
+
+import text from "../../shaders/expert-down.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import { folded, type KernelHost } from "./kernel.ts";
 import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
-import text from "../../shaders/expert-down.wgsl?raw";
 
 export interface ExpertDownSite {
   readonly layer: LayerSlabs;

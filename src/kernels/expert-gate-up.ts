@@ -1,12 +1,13 @@
 /** Decode: gate, up and activation of the chosen experts. See shaders/expert-gate-up.wgsl. */
+
+import text from "../../shaders/expert-gate-up.wgsl?raw";
+import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import type { KernelHost } from "./kernel.ts";
 import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
-import text from "../../shaders/expert-gate-up.wgsl?raw";
-import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
 
 export interface ExpertGateUpSite {
   readonly layer: LayerSlabs;

@@ -1,12 +1,13 @@
 /** Prefill: down projections of experts over grouped tokens, not yet mixed. See shaders/expert-matmul-down.wgsl. */
+
+import text from "../../shaders/expert-matmul-down.wgsl?raw";
+import tile from "../../shaders/lib/tile.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import type { KernelHost } from "./kernel.ts";
 import { TILE } from "./matmul.ts";
 import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
-import text from "../../shaders/expert-matmul-down.wgsl?raw";
-import tile from "../../shaders/lib/tile.wgsl?raw";
 
 export interface ExpertMatmulDownSite {
   readonly layer: LayerSlabs;

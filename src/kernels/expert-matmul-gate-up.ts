@@ -1,13 +1,14 @@
 /** Prefill: gate, up and activation of experts over grouped tokens. See shaders/expert-matmul-gate-up.wgsl. */
+
+import text from "../../shaders/expert-matmul-gate-up.wgsl?raw";
+import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
+import tile from "../../shaders/lib/tile.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import type { KernelHost } from "./kernel.ts";
 import { TILE } from "./matmul.ts";
 import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
-import text from "../../shaders/expert-matmul-gate-up.wgsl?raw";
-import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
-import tile from "../../shaders/lib/tile.wgsl?raw";
 
 export interface ExpertMatmulGateUpSite {
   readonly layer: LayerSlabs;

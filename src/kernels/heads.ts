@@ -1,15 +1,16 @@
 /** What the kernels that see query and key heads share: their norm and rotation, and the dimensions they need. */
+
+import head from "../../shaders/lib/head.wgsl?raw";
+import headNormNone from "../../shaders/lib/head-norm-none.wgsl?raw";
+import headNormRms from "../../shaders/lib/head-norm-rms.wgsl?raw";
+import ropeHalf from "../../shaders/lib/rope-half.wgsl?raw";
+import ropeNone from "../../shaders/lib/rope-none.wgsl?raw";
 import { UnsupportedError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import type { Fragment } from "../gpu/wgsl.ts";
 import { ceilDiv } from "../util/math.ts";
 import { REDUCE } from "./kernel.ts";
-import head from "../../shaders/lib/head.wgsl?raw";
-import headNormNone from "../../shaders/lib/head-norm-none.wgsl?raw";
-import headNormRms from "../../shaders/lib/head-norm-rms.wgsl?raw";
-import ropeHalf from "../../shaders/lib/rope-half.wgsl?raw";
-import ropeNone from "../../shaders/lib/rope-none.wgsl?raw";
 
 export interface Heads {
   readonly numHeads: number;

@@ -2,18 +2,19 @@
  * What every kernel's host half shares: linking its text with fragments, a place for its `Params`, binding by name.
  * Params are written once, when a kernel is bound to its buffers; what changes from step to step is in `Step`.
  */
-import type { DType } from "../formats/dtype.ts";
-import type { Gpu } from "../gpu/device.ts";
-import type { LedgerBuffer } from "../gpu/ledger.ts";
-import type { Bound, BufferRange } from "../gpu/pipelines.ts";
-import { UNIFORM_USAGE } from "../gpu/usage.ts";
-import { type Fragment, type LinkedShader, link, packFields } from "../gpu/wgsl.ts";
+
 import bf16 from "../../shaders/lib/dtype-bf16.wgsl?raw";
 import f16 from "../../shaders/lib/dtype-f16.wgsl?raw";
 import f32 from "../../shaders/lib/dtype-f32.wgsl?raw";
 import q8_0 from "../../shaders/lib/dtype-q8_0.wgsl?raw";
 import reduceWorkgroup from "../../shaders/lib/reduce-workgroup.wgsl?raw";
 import wordsBuffer from "../../shaders/lib/words-buffer.wgsl?raw";
+import type { DType } from "../formats/dtype.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { LedgerBuffer } from "../gpu/ledger.ts";
+import type { Bound, BufferRange } from "../gpu/pipelines.ts";
+import { UNIFORM_USAGE } from "../gpu/usage.ts";
+import { type Fragment, type LinkedShader, link, packFields } from "../gpu/wgsl.ts";
 
 /** A matrix on the GPU in the layout of `weights/layout.ts`, or some rows of one. */
 export interface Matrix {

@@ -1,9 +1,10 @@
 /** Prefill: norm and rotation of heads, keys and values to the cache. See shaders/kv-write.wgsl. */
+
+import text from "../../shaders/kv-write.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { type Heads, headFragments, headParams, type KvBuffers } from "./heads.ts";
 import type { KernelHost } from "./kernel.ts";
-import text from "../../shaders/kv-write.wgsl?raw";
 
 export interface KvWriteSite {
   readonly heads: Heads;

@@ -1,10 +1,11 @@
 /** Prefill: one matrix times many vectors. See shaders/matmul.wgsl. */
+
+import tile from "../../shaders/lib/tile.wgsl?raw";
+import text from "../../shaders/matmul.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import { type KernelHost, type Matrix, matrixFragments } from "./kernel.ts";
-import text from "../../shaders/matmul.wgsl?raw";
-import tile from "../../shaders/lib/tile.wgsl?raw";
 
 /** Rows and tokens of a tile; `TILE` in shaders/lib/tile.wgsl. */
 export const TILE = 32;

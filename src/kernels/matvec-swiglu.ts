@@ -1,11 +1,12 @@
 /** Decode, dense MLP: gate and up with their activation. See shaders/matvec-swiglu.wgsl. */
+
+import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
+import text from "../../shaders/matvec-swiglu.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import { folded, type KernelHost, type Matrix, matrixFragments } from "./kernel.ts";
-import text from "../../shaders/matvec-swiglu.wgsl?raw";
-import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
 
 /** `x` [quads] to `out` [rows] = activate(gate x, up x). */
 export function matvecSwiglu(host: KernelHost, gate: Matrix, up: Matrix, x: BufferRange, out: LedgerBuffer): Command {

@@ -1,14 +1,15 @@
 /** Decode: up to three matrices times one vector in one dispatch. See shaders/matvec.wgsl. */
+
+import segments1 from "../../shaders/lib/segments-1.wgsl?raw";
+import segments2 from "../../shaders/lib/segments-2.wgsl?raw";
+import segments3 from "../../shaders/lib/segments-3.wgsl?raw";
+import text from "../../shaders/matvec.wgsl?raw";
+import { UsageError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
-import { UsageError } from "../errors.ts";
 import { folded, type KernelHost, type Matrix, matrixFragments } from "./kernel.ts";
-import text from "../../shaders/matvec.wgsl?raw";
-import segments1 from "../../shaders/lib/segments-1.wgsl?raw";
-import segments2 from "../../shaders/lib/segments-2.wgsl?raw";
-import segments3 from "../../shaders/lib/segments-3.wgsl?raw";
 
 /** A matrix and where its results go, in floats from the start of the output. */
 export interface Segment {
@@ -19,12 +20,7 @@ export interface Segment {
 const SEGMENTS = [segments1, segments2, segments3];
 
 /** `x` [quads] through every segment into `out`. @throws UsageError unless there are 1 to 3 segments of equal width. */
-export function matvec(
-  host: KernelHost,
-  segments: readonly Segment[],
-  x: BufferRange,
-  out: LedgerBuffer,
-): Command {
+export function matvec(host: KernelHost, segments: readonly Segment[], x: BufferRange, out: LedgerBuffer): Command {
   const quads = segments[0]?.matrix.quadsPerRow;
   const select = SEGMENTS[segments.length - 1];
   if (quads === undefined || select === undefined || segments.some(({ matrix }) => matrix.quadsPerRow !== quads)) {

@@ -1,14 +1,15 @@
 /** Residual add and input norm of the next block. See shaders/norm.wgsl. */
+
+import residualAdd from "../../shaders/lib/residual-add.wgsl?raw";
+import residualNone from "../../shaders/lib/residual-none.wgsl?raw";
+import residualNorm from "../../shaders/lib/residual-norm.wgsl?raw";
+import text from "../../shaders/norm.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import type { Fragment } from "../gpu/wgsl.ts";
 import { ceilDiv } from "../util/math.ts";
 import { type KernelHost, REDUCE } from "./kernel.ts";
-import text from "../../shaders/norm.wgsl?raw";
-import residualAdd from "../../shaders/lib/residual-add.wgsl?raw";
-import residualNone from "../../shaders/lib/residual-none.wgsl?raw";
-import residualNorm from "../../shaders/lib/residual-norm.wgsl?raw";
 
 export interface NormSite {
   readonly cols: number;

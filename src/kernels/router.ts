@@ -1,9 +1,10 @@
 /** Router selection with slot look-up. See shaders/router.wgsl. */
+
+import text from "../../shaders/router.wgsl?raw";
 import { UnsupportedError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { type KernelHost, REDUCE } from "./kernel.ts";
-import text from "../../shaders/router.wgsl?raw";
 
 export interface RouterSite {
   readonly numExperts: number;

@@ -1,9 +1,10 @@
 /** The next token from the logits, on the GPU. See shaders/sample.wgsl. */
+
+import text from "../../shaders/sample.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { packFields, structFields } from "../gpu/wgsl.ts";
 import { type KernelHost, REDUCE } from "./kernel.ts";
-import text from "../../shaders/sample.wgsl?raw";
 
 /** One draw. `temperature` 0 or `topK` 1 is greedy; `topK` 0 and `topP` 1 cut nothing. */
 export interface Sampling {

@@ -1,13 +1,14 @@
 /** How kernels reach expert weights: the slabs of a layer and the place of each matrix in a slot. */
+
+import slots from "../../shaders/lib/slots.wgsl?raw";
+import slabs1 from "../../shaders/lib/words-slabs-1.wgsl?raw";
+import slabs2 from "../../shaders/lib/words-slabs-2.wgsl?raw";
+import slabs4 from "../../shaders/lib/words-slabs-4.wgsl?raw";
 import type { DType } from "../formats/dtype.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import type { Fragment } from "../gpu/wgsl.ts";
 import { dtypeFragment } from "./kernel.ts";
-import slots from "../../shaders/lib/slots.wgsl?raw";
-import slabs1 from "../../shaders/lib/words-slabs-1.wgsl?raw";
-import slabs2 from "../../shaders/lib/words-slabs-2.wgsl?raw";
-import slabs4 from "../../shaders/lib/words-slabs-4.wgsl?raw";
 
 /** The slots of one layer on the GPU. */
 export interface LayerSlabs {

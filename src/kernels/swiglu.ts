@@ -1,10 +1,11 @@
 /** Prefill, dense MLP: the activation. See shaders/swiglu.wgsl. */
+
+import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
+import text from "../../shaders/swiglu.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import type { KernelHost } from "./kernel.ts";
-import text from "../../shaders/swiglu.wgsl?raw";
-import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
 
 /** `gateUp` [tokens, 2 * stride] to `act` [tokens, stride]; `inner` columns of each are used. */
 export function swiglu(

@@ -8,7 +8,7 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
 import { mapLimited } from "../util/limit.ts";
 import { createPolicy, type EvictionPolicy, type PolicyName } from "./policy.ts";
-import { Slabs, type SlabGeometry } from "./slabs.ts";
+import { type SlabGeometry, Slabs } from "./slabs.ts";
 import { ABSENT, SlotTable } from "./slot-table.ts";
 
 /** One MoE layer as the pager sees it. */
@@ -89,7 +89,7 @@ export class Pager {
       changes: { fetched: [], evicted: [] },
       ...emptySlots(gpu, spec, slotsPerLayer),
     }));
-    this.#layers.forEach((_, moe) => this.#writeRow(moe));
+    for (const moe of this.#layers.keys()) this.#writeRow(moe);
   }
 
   /** Slots of MoE layer `moe`. */

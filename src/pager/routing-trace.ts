@@ -1,6 +1,12 @@
 /** Records a run's routing as rows `turn,phase,step,layer,rank,expert,weight`, the format that replays read. */
 export type TraceRow = readonly [
-  turn: number, phase: 0 | 1, step: number, layer: number, rank: number, expert: number, weight: number,
+  turn: number,
+  phase: 0 | 1,
+  step: number,
+  layer: number,
+  rank: number,
+  expert: number,
+  weight: number,
 ];
 
 export class RoutingTrace {

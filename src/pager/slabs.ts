@@ -15,7 +15,12 @@ export interface SlabGeometry {
 }
 
 /** @throws BudgetError when not even `topK` slots fit the bindings of this device. */
-export function slabGeometry(slotBytes: number, numExperts: number, topK: number, maxBindingBytes: number): SlabGeometry {
+export function slabGeometry(
+  slotBytes: number,
+  numExperts: number,
+  topK: number,
+  maxBindingBytes: number,
+): SlabGeometry {
   const perSlab = Math.floor(maxBindingBytes / slotBytes);
   const wanted = ceilDiv(numExperts, Math.max(1, perSlab));
   const numBindings = wanted <= 1 ? 1 : wanted <= 2 ? 2 : MAX_SLABS;
@@ -41,7 +46,9 @@ export class Slabs {
     this.slotsPerSlab = ceilDiv(numSlots, geometry.numBindings);
     for (let first = 0; first < numSlots; first += this.slotsPerSlab) {
       const slots = Math.min(this.slotsPerSlab, numSlots - first);
-      this.#buffers.push(ledger.create("slots", `${label} slots from ${first}`, slots * geometry.slotBytes, STORAGE_USAGE));
+      this.#buffers.push(
+        ledger.create("slots", `${label} slots from ${first}`, slots * geometry.slotBytes, STORAGE_USAGE),
+      );
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * Turns what a caller points at - an address, picked files, memory - into a folder of named sources. It reads no format.
+ * Turns what a caller points at - an address, picked files, memory - into a folder of named sources; reads no format.
  * The types are those of the page's `ModelSource`, spelled out because sources know nothing of pages.
  */
 import { SourceError, UsageError } from "../errors.ts";
@@ -16,7 +16,7 @@ type NamedFile = File | { readonly name: string; readonly bytes: Uint8Array<Arra
 /**
  * The folder that `source` points at. Reads nothing yet.
  * @param source an address ending in `.gguf` is that file with its folder, any other address a folder; of files,
- *   the one `.gguf` (the first of a split) is the entry. A relative address is resolved where the host has a location.
+ *   the one `.gguf` (the first of a split) is the entry. A relative address must have been resolved before.
  * @throws UsageError for an address that is none, no file at all, or several different GGUF files.
  */
 export function openFileSet(source: string | URL | NamedFile | readonly NamedFile[], hooks: SourceHooks = {}): FileSet {
@@ -29,10 +29,10 @@ function isList(source: NamedFile | readonly NamedFile[]): source is readonly Na
 }
 
 function parseAddress(address: string | URL): URL {
-  const base: unknown = "location" in globalThis ? globalThis.location?.href : undefined;
+  // A relative address is not resolved here: in a worker the base would be the worker's script, not the page.
   let url: URL;
   try {
-    url = typeof base === "string" ? new URL(address, base) : new URL(address);
+    url = new URL(address);
   } catch {
     throw new UsageError(`"${String(address)}" is no address: expected an absolute http(s) URL of a .gguf or a folder`);
   }
