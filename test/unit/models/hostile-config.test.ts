@@ -62,5 +62,5 @@ test("the largest claims that pass are refused by the tensor table, fast", () =>
   const forged = { ...hf, config: { ...hf.config, ...claims, ...kinds } };
   const { spec, names } = describeModel(forged);
   expect(() => createWeightMap(forged, spec, names)).toThrow(FormatError);
-  expect(performance.now() - started).toBeLessThan(2000);
+  expect(performance.now() - started).toBeLessThan(10_000);
 });

@@ -8,6 +8,7 @@ import { matrixLayout } from "../../../src/weights/layout.ts";
 import { mergeTouching } from "../../../src/weights/ranges.ts";
 import { dequantizeRows, repackRows } from "../../../src/weights/repack.ts";
 import { createWeightMap, type WeightMap } from "../../../src/weights/weight-map.ts";
+import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
 import { MAI_FOLDERS, openGgufBytes, openMai, readRepositoryFile } from "../../fixtures/files.ts";
 import { hfExpertName, maiGgufParts, maiGgufTwin } from "../../fixtures/mai-twin.ts";
 import { makeGguf } from "../../fixtures/make-gguf.ts";
@@ -38,12 +39,6 @@ function recorded(checkpoint: Checkpoint): { checkpoint: Checkpoint; reads: [num
     }),
   );
   return { checkpoint: { ...checkpoint, shards }, reads };
-}
-
-/** As toEqual, which takes seconds for a model's worth of bytes. */
-function expectEqualBytes(got: Uint8Array | Float32Array, expected: Uint8Array | Float32Array): void {
-  const view = (array: Uint8Array | Float32Array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength);
-  expect(view(got).equals(view(expected))).toBe(true);
 }
 
 const base = await openMai("base-f32");
