@@ -256,6 +256,7 @@ function adapterName({ name, vendor, architecture, isFallback }: AdapterSummary)
 }
 
 function endingText(ending: Ending, tokens: number, seed: number | null): string {
+  if (tokens === 0 && ending === "stopped") return "Stopped before the first token";
   const reason = {
     length: "Paused after",
     stopped: "Stopped after",

@@ -22,6 +22,7 @@ export class LoadView {
 
   begin(): void {
     this.#root.hidden = false;
+    this.#root.scrollIntoView({ block: "nearest" });
     this.update({ phase: "header", loadedBytes: 0, totalBytes: 0 });
   }
 

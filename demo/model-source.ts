@@ -61,6 +61,7 @@ function choiceOfUrl(url: string): Choice {
 }
 
 function labelOfFiles(files: readonly File[]): string {
-  const first = files[0]?.name ?? "no file";
+  const weights = files.find((file) => !file.name.endsWith(".json")) ?? files[0];
+  const first = weights?.name ?? "no file";
   return files.length === 1 ? first : `${first} and ${files.length - 1} more`;
 }

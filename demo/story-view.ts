@@ -49,11 +49,11 @@ export class StoryView {
       event.preventDefault();
       this.#begin();
     });
-    this.#stop.addEventListener("click", handlers.onStop);
+    this.#stop.addEventListener("click", () => this.#askToStop());
     this.#further.addEventListener("click", handlers.onFurther);
     this.#restart.addEventListener("click", handlers.onRestart);
     this.#told.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !this.#stop.hidden) handlers.onStop();
+      if (event.key === "Escape" && !this.#stop.hidden) this.#askToStop();
     });
     this.#addExamples();
   }
@@ -89,7 +89,7 @@ export class StoryView {
     this.#buttons({ stop: true, further: false });
     this.#caret.hidden = false;
     this.#leaf.setAttribute("aria-busy", "true");
-    setText(this.#status, "");
+    setText(this.#status, "Reading what is there");
     this.#stop.focus({ preventScroll: true });
   }
 
@@ -103,6 +103,7 @@ export class StoryView {
       setText(this.#answer, text);
     }
     setText(this.#folio, `${tokens}`);
+    if (!this.#caret.hidden) setText(this.#status, "");
     this.#makeReachable();
     if (atEnd) this.#leaf.scrollTop = this.#leaf.scrollHeight;
   }
@@ -122,6 +123,12 @@ export class StoryView {
     const scrolls = this.#leaf.scrollHeight > this.#leaf.clientHeight + 1;
     if (scrolls) this.#leaf.tabIndex = 0;
     else this.#leaf.removeAttribute("tabindex");
+  }
+
+  /** A stop takes effect at the end of a step, which can be a while on a slow adapter. */
+  #askToStop(): void {
+    setText(this.#status, "Stopping after this step");
+    this.#handlers.onStop();
   }
 
   #begin(): void {

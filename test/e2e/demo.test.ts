@@ -118,7 +118,7 @@ describe("the demo", () => {
     await range.fill("100");
     await expect.poll(() => slots(page), SLOW).toBe(64);
     await begin(page, GOLDEN.prompt);
-    await longerThan(page, 60);
+    await longerThan(page, 30);
     const before = await residents(page);
     await range.fill((await range.getAttribute("min")) ?? "");
     await expect.poll(() => slots(page), SLOW).toBeLessThan(16);
@@ -199,7 +199,7 @@ describe("the demo", () => {
     await page.locator("#source summary").click();
     expect(await overflow(page)).toBe(0);
     await begin(page, GOLDEN.prompt);
-    await longerThan(page, 40);
+    await longerThan(page, 15);
     expect(await overflow(page)).toBe(0);
     await screenshot(page, "demo-phone");
     await close();
