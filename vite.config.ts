@@ -7,10 +7,6 @@ const ROOT = import.meta.dirname;
 const DEMO = join(ROOT, "demo");
 const WORKER_FILE = "engine.worker.js";
 
-// @huggingface/gguf needs two constants of @huggingface/tasks, whose modules are pure but do not say so: without this,
-// several hundred kilobytes of model-card text would travel with the worker.
-const treeshake = { moduleSideEffects: [{ test: /node_modules\/@huggingface\/tasks\//, sideEffects: false }] };
-
 // The library: dist/index.js for the page and dist/engine.worker.js beside it, each whole in itself. Everything they
 // import is bundled, so a page without a bundler can load them from any path of any static server; that is why
 // package.json has devDependencies only. Not minified: an app's bundler does that, and a stack trace stays readable.
@@ -25,12 +21,11 @@ function library(): UserConfig {
       target: "es2022",
       minify: false,
       lib: { entry: { index: "src/index.ts" }, formats: ["es"] },
-      rolldownOptions: { treeshake },
     },
     worker: {
       format: "es",
       plugins: () => [licences.worker()],
-      rolldownOptions: { treeshake, output: { entryFileNames: "[name].js", codeSplitting: false } },
+      rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false } },
     },
     plugins: [literalWorkerUrl(WORKER_FILE), licences.page],
   };
@@ -50,12 +45,12 @@ function demo(): UserConfig {
       outDir: join(ROOT, "dist-demo"),
       emptyOutDir: true,
       target: "es2022",
-      rolldownOptions: { treeshake, input: pages.map((name) => join(DEMO, name)) },
+      rolldownOptions: { input: pages.map((name) => join(DEMO, name)) },
     },
     worker: {
       format: "es",
       plugins: () => [licences.worker()],
-      rolldownOptions: { treeshake, output: { codeSplitting: false } },
+      rolldownOptions: { output: { codeSplitting: false } },
     },
     plugins: [licences.page],
   };
