@@ -64,6 +64,15 @@ describe("the packed module", () => {
     }
   });
 
+  test("names no WebGPU type in its declarations, which older compilers do not know", () => {
+    const dist = join(installed, "dist");
+    const declarations = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((file) =>
+      file.endsWith(".d.ts"),
+    );
+    const naming = declarations.filter((file) => /\bGPU[A-Z]\w+/.test(readFileSync(join(dist, file), "utf8")));
+    expect(naming).toEqual([]);
+  });
+
   test("carries the licences of what it bundles", () => {
     const text = readFileSync(join(installed, "dist/LICENSES.md"), "utf8");
     for (const name of ["comlink", "@huggingface/tokenizers"]) expect(text).toContain(`## ${name} `);
