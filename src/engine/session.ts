@@ -171,7 +171,7 @@ export class Session {
     signal: AbortSignal | undefined,
   ): Promise<ArrayBuffer> {
     const id = this.#tokens[position] ?? 0;
-    this.#logitsFresh = false;
+    this.#begins(position + 1);
     const bytes = await this.#host.steps.decode(this.#currentPlans().decode, id, position, reads, then, signal);
     this.#finished(position + 1);
     return bytes;
@@ -179,18 +179,23 @@ export class Session {
 
   async #prefillRun(from: number, to: number, signal: AbortSignal | undefined): Promise<void> {
     const { chunk } = this.#host.parts.sizes;
-    this.#logitsFresh = false;
     for (let first = from; first < to; first += chunk) {
       const ids = this.#tokens.slice(first, Math.min(to, first + chunk));
       const last = first + ids.length === to;
+      this.#begins(first + ids.length);
       await this.#host.steps.prefill(this.#currentPlans().prefill, ids, first, last, signal);
       this.#finished(first + ids.length);
     }
   }
 
+  /** A step up to `end` writes into the rings from its first layer on, whether or not it comes to its end. */
+  #begins(end: number): void {
+    this.#written = Math.max(this.#written, end);
+    this.#logitsFresh = false;
+  }
+
   #finished(computed: number): void {
     this.#computed = computed;
-    this.#written = Math.max(this.#written, computed);
     this.#logitsFresh = true;
   }
 
