@@ -114,9 +114,11 @@ export class Model {
    */
   async dispose(): Promise<Readonly<Record<string, number>>> {
     if (this.#border.closed) return {};
-    const left = await this.#border.call(undefined, (host) => host.dispose());
-    this.#border.close();
-    return left;
+    try {
+      return await this.#border.call(undefined, (host) => host.dispose());
+    } finally {
+      this.#border.close();
+    }
   }
 }
 
@@ -191,45 +193,57 @@ class Border {
   closed = false;
   readonly #worker: Worker;
   readonly #host: Remote<EngineHostApi>;
-  #died: Promise<never>;
+  /** Rejections of the calls under way. Not a promise to race against: that would hold every result ever given. */
+  readonly #waiting = new Set<(error: Error) => void>();
+  #failure: Error | undefined;
   #nextCall = 1;
 
   constructor(worker: Worker) {
     this.#worker = worker;
     this.#host = wrap<EngineHostApi>(worker);
-    this.#died = new Promise<never>((_, reject) => {
-      worker.addEventListener("error", (event) => {
-        event.preventDefault();
-        reject(new DeviceError(`The engine worker stopped: ${event.message || "its script did not load"}.`));
-      });
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      this.#fail(new DeviceError(`The engine worker stopped: ${event.message || "its script did not load"}.`));
     });
-    this.#died.catch(() => {});
   }
 
   async call<T>(
     signal: AbortSignal | undefined,
     run: (host: Remote<EngineHostApi>, callId: number) => Promise<T>,
   ): Promise<T> {
-    if (this.closed) throw new UsageError("This model was disposed. Load it again to use it.");
+    if (this.#failure) throw this.#failure;
     signal?.throwIfAborted();
     const callId = this.#nextCall++;
     const cancel = () => void this.#host.cancel(callId);
     signal?.addEventListener("abort", cancel);
+    let fail: (error: Error) => void = () => {};
     try {
-      return await Promise.race([run(this.#host, callId), this.#died]);
+      return await new Promise<T>((resolve, reject) => {
+        fail = reject;
+        this.#waiting.add(fail);
+        run(this.#host, callId).then(resolve, reject);
+      });
     } catch (error) {
       signal?.throwIfAborted();
       throw rebuildError(error);
     } finally {
+      this.#waiting.delete(fail);
       signal?.removeEventListener("abort", cancel);
     }
   }
 
+  /** Ends the worker; calls still under way reject, for their answers will not come. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
+    this.#fail(new UsageError("This model was disposed. Load it again to use it."));
     this.#host[releaseProxy]();
     this.#worker.terminate();
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const reject of this.#waiting) reject(error);
   }
 }
 
