@@ -6,7 +6,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
-import { mapLimited } from "../util/limit.ts";
+import { createLimiter } from "../util/limit.ts";
 import { createPolicy, type EvictionPolicy, type PolicyName } from "./policy.ts";
 import { type SlabGeometry, Slabs } from "./slabs.ts";
 import { ABSENT, SlotTable } from "./slot-table.ts";
@@ -115,7 +115,8 @@ export class Pager {
   /**
    * Makes the wanted experts resident: what is missing is read in one batch, demands before guesses, and placed as it
    * arrives. No expert that a want of the same layer names is evicted for another; a guess that finds no slot is dropped.
-   * A layer's demands must not outnumber its slots. When it rejects, what had arrived is in place and sound.
+   * A layer's demands must not outnumber its slots. When it rejects, all reads have ended, and what had arrived is in
+   * place and sound.
    */
   async acquire(wants: readonly Want[], signal?: AbortSignal): Promise<void> {
     const missing = wants
@@ -126,12 +127,20 @@ export class Pager {
     const keep = new Map<number, Set<number>>();
     for (const { moe, experts } of wants) keep.set(moe, new Set([...(keep.get(moe) ?? []), ...experts]));
     const start = performance.now();
+    const stop = new AbortController();
+    const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const limit = createLimiter(PARALLEL_READS);
+    const load = async ({ moe, expert, guess }: (typeof missing)[number]) => {
+      const bytes = await this.#state(moe).spec.read(expert, until);
+      this.#place(moe, expert, guess, keep.get(moe) ?? new Set(), bytes);
+    };
+    const loads = missing.map((want) => limit(() => load(want), until));
     try {
-      const load = async ({ moe, expert, guess }: (typeof missing)[number]) => {
-        const bytes = await this.#state(moe).spec.read(expert, signal);
-        this.#place(moe, expert, guess, keep.get(moe) ?? new Set(), bytes);
-      };
-      await mapLimited(missing, PARALLEL_READS, load, signal);
+      await Promise.all(loads);
+    } catch (error) {
+      stop.abort(); // what came later would evict under the next step's feet
+      await Promise.allSettled(loads);
+      throw error;
     } finally {
       this.counts.stallMs += performance.now() - start;
     }
