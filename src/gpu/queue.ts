@@ -91,6 +91,8 @@ export class Queue {
     } catch (error) {
       staging.destroy();
       if (error instanceof DeviceError) throw error;
+      // A lost device fails its mappings before it says that it is lost.
+      await Promise.race([this.#lost, new Promise((resolve) => setTimeout(resolve, LOST_NEWS_MS))]);
       throw new DeviceError(`A read-back failed: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
@@ -135,6 +137,8 @@ export class Queue {
     return this.#ledger.create("staging", "read-back", bytes, GPU_MAP_READ_USAGE | GPU_COPY_DST);
   }
 }
+
+const LOST_NEWS_MS = 100;
 
 // The spec's flag values, spelled out because the globals are missing in some hosts.
 const GPU_MAP_READ = 1;
