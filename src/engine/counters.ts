@@ -20,6 +20,7 @@ export interface EngineCounts {
   decodeSubmissions: number;
   decodeDispatches: number;
   decodeReadbacks: number;
+  decodeWeightBytesRead: number;
   decodeRounds: number;
   cleanSteps: number;
   expertHits: number;
@@ -36,6 +37,7 @@ export function newCounts(): EngineCounts {
     decodeSubmissions: 0,
     decodeDispatches: 0,
     decodeReadbacks: 0,
+    decodeWeightBytesRead: 0,
     decodeRounds: 0,
     cleanSteps: 0,
     expertHits: 0,

@@ -104,6 +104,7 @@ export class Engine implements SessionHost {
       const logits = this.gpu.ledger.create("scratch", "logits", this.sizes.vocab * 4, STORAGE_USAGE);
       const session = new Session(this, kv, logits, contextLength);
       this.#sessions.set(session, bytes);
+      await session.prepare();
       return session;
     });
   }

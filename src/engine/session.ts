@@ -50,6 +50,11 @@ export class Session {
     this.contextLength = contextLength;
   }
 
+  /** Compiles what the first step needs, so that it does not wait then. @throws DeviceError */
+  async prepare(): Promise<void> {
+    await this.#currentPlans();
+  }
+
   get tokens(): readonly number[] {
     return this.#tokens;
   }
@@ -100,7 +105,7 @@ export class Session {
       const { ids } = this.#host.parts.scratch.buffers;
       const token = { buffer: ids, offset: 0, bytes: 4 };
       this.#host.parts.gpu.queue.write(this.#host.parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
-      const { decode } = this.#currentPlans();
+      const { decode } = await this.#currentPlans();
       await this.#catchUp(this.length - 1, signal);
       const last = this.#phases[this.length - 1];
       if (!this.#logitsFresh || this.#computed < this.length) {
@@ -172,18 +177,20 @@ export class Session {
   ): Promise<ArrayBuffer> {
     const id = this.#tokens[position] ?? 0;
     this.#begins(position + 1);
-    const bytes = await this.#host.steps.decode(this.#currentPlans().decode, id, position, reads, then, signal);
+    const { decode } = await this.#currentPlans();
+    const bytes = await this.#host.steps.decode(decode, id, position, reads, then, signal);
     this.#finished(position + 1);
     return bytes;
   }
 
   async #prefillRun(from: number, to: number, signal: AbortSignal | undefined): Promise<void> {
     const { chunk } = this.#host.parts.sizes;
+    const { prefill } = await this.#currentPlans();
     for (let first = from; first < to; first += chunk) {
       const ids = this.#tokens.slice(first, Math.min(to, first + chunk));
       const last = first + ids.length === to;
       this.#begins(first + ids.length);
-      await this.#host.steps.prefill(this.#currentPlans().prefill, ids, first, last, signal);
+      await this.#host.steps.prefill(prefill, ids, first, last, signal);
       this.#finished(first + ids.length);
     }
   }
@@ -214,8 +221,8 @@ export class Session {
     return reach;
   }
 
-  /** Plans for the slots as they are now; a resize makes the old ones void. */
-  #currentPlans(): { decode: DecodePlan; prefill: PrefillPlan } {
+  /** Plans for the slots as they are now, compiled; a resize makes the old ones void. */
+  async #currentPlans(): Promise<{ decode: DecodePlan; prefill: PrefillPlan }> {
     const { generation, parts } = this.#host;
     if (this.#plans?.generation !== generation) {
       this.#plans = {
@@ -223,6 +230,7 @@ export class Session {
         prefill: prefillPlan(parts, this.#kv, this.#logits),
         generation,
       };
+      await parts.gpu.pipelines.settled();
     }
     return this.#plans;
   }

@@ -63,6 +63,7 @@ export class Steps {
     counts.decodeSubmissions += queue.counts.submissions - before.submissions;
     counts.decodeDispatches += queue.counts.dispatches - before.dispatches;
     counts.decodeReadbacks += queue.counts.readbacks - before.readbacks;
+    counts.decodeWeightBytesRead += queue.counts.weightBytesRead - before.weightBytesRead;
     counts.decodeRounds += rounds;
     if (rounds === 1) counts.cleanSteps += 1;
     this.tokenDrawn();

@@ -1,5 +1,5 @@
 /** What an engine tells about itself: plain data, safe to send to a page. */
-import type { AdapterFacts } from "../gpu/device.ts";
+import type { AdapterFacts } from "../gpu/adapter-facts.ts";
 import type { TraceRow } from "../pager/routing-trace.ts";
 
 /** The adapter that the engine runs on: its name as far as the browser tells, and what was taken of it. */
@@ -72,6 +72,9 @@ export interface Stats {
   readonly submissions: number;
   readonly dispatches: number;
   readonly readbacks: number;
+  /** Bytes of stored weights that the dispatches read, each dispatch its own once: decode steps only, and over both phases. */
+  readonly decodeWeightBytesRead: number;
+  readonly weightBytesRead: number;
   /** Submissions that decode tokens took in all: one for a clean step, one more for every replay. */
   readonly decodeRounds: number;
   /** Decode steps in which every chosen expert was resident at once. */

@@ -3,19 +3,10 @@
  * read-backs. Only this folder says `GPUDevice`.
  */
 import { DeviceError } from "../errors.ts";
+import type { AdapterFacts } from "./adapter-facts.ts";
 import { Ledger } from "./ledger.ts";
 import { Pipelines } from "./pipelines.ts";
 import { Queue } from "./queue.ts";
-
-/** The adapter in words, and what was taken of it. */
-export interface AdapterFacts {
-  readonly name: string;
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly features: readonly string[];
-  readonly maxBindingBytes: number;
-  readonly isFallback: boolean;
-}
 
 export interface Gpu {
   readonly facts: AdapterFacts;

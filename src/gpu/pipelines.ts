@@ -10,22 +10,23 @@ export interface BufferRange {
   readonly bytes?: number;
 }
 
-/** A pipeline with its buffers: what a recorder needs but the grid. */
+/** A kernel with its buffers: what a recorder needs but the grid. Its pipeline is there once `settled` resolved. */
 export interface Bound {
   readonly label: string;
-  readonly pipeline: GPUComputePipeline;
+  readonly compiled: Compiled;
   readonly group: GPUBindGroup;
 }
 
-interface Compiled {
-  readonly pipeline: GPUComputePipeline;
+export interface Compiled {
   readonly layout: GPUBindGroupLayout;
+  /** `undefined` while it compiles. */
+  pipeline: GPUComputePipeline | undefined;
 }
 
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #compiled = new Map<string, Compiled>();
-  readonly #checks: Promise<void>[] = [];
+  #compiling: Promise<void>[] = [];
 
   constructor(device: GPUDevice) {
     this.#device = device;
@@ -39,14 +40,14 @@ export class Pipelines {
     buffers: Readonly<Record<string, BufferRange>>,
   ): Bound {
     checkNames(label, shader.bindings, buffers);
-    const { pipeline, layout } = this.#compile(label, shader, constants);
+    const compiled = this.#compile(label, shader, constants);
     const entries = shader.bindings.map(({ name, index }) => ({ binding: index, resource: resource(buffers[name]) }));
-    return { label, pipeline, group: this.#device.createBindGroup({ label, layout, entries }) };
+    return { label, compiled, group: this.#device.createBindGroup({ label, layout: compiled.layout, entries }) };
   }
 
-  /** Resolves when every pipeline made so far compiled. @throws DeviceError with line, column and source. */
+  /** Resolves when every pipeline bound so far is compiled. @throws DeviceError with line, column and source. */
   async settled(): Promise<void> {
-    await Promise.all(this.#checks.splice(0));
+    while (this.#compiling.length > 0) await Promise.all(this.#compiling.splice(0));
   }
 
   #compile(label: string, shader: LinkedShader, constants: Readonly<Record<string, number>>): Compiled {
@@ -54,7 +55,6 @@ export class Pipelines {
     const known = this.#compiled.get(key);
     if (known) return known;
     const device = this.#device;
-    device.pushErrorScope("validation");
     const module = device.createShaderModule({ label, code: shader.text });
     const layout = device.createBindGroupLayout({
       label,
@@ -64,27 +64,39 @@ export class Pipelines {
         buffer: { type },
       })),
     });
-    const pipeline = device.createComputePipeline({
+    const compiled: Compiled = { layout, pipeline: undefined };
+    this.#compiled.set(key, compiled);
+    const creating = device.createComputePipelineAsync({
       label,
       layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: "main", constants: { ...constants } },
     });
-    const check = this.#check(label, shader.text, module, device.popErrorScope());
-    check.catch(() => {}); // reported by settled()
-    this.#checks.push(check);
-    const compiled = { pipeline, layout };
-    this.#compiled.set(key, compiled);
+    const finished = creating.then(
+      (pipeline) => {
+        compiled.pipeline = pipeline;
+      },
+      async (error: unknown) => {
+        this.#compiled.delete(key);
+        throw await compileError(label, shader.text, module, error);
+      },
+    );
+    finished.catch(() => {}); // reported by settled()
+    this.#compiling.push(finished);
     return compiled;
   }
+}
 
-  async #check(label: string, text: string, module: GPUShaderModule, scope: Promise<GPUError | null>): Promise<void> {
-    const error = await scope;
-    if (!error) return;
-    const { messages } = await module.getCompilationInfo();
-    const lines = text.split("\n");
-    const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}\n    ${lines[m.lineNum - 1] ?? ""}`);
-    throw new DeviceError(`Kernel "${label}" does not compile: ${details.join("\n") || error.message}`);
-  }
+async function compileError(
+  label: string,
+  text: string,
+  module: GPUShaderModule,
+  error: unknown,
+): Promise<DeviceError> {
+  const { messages } = await module.getCompilationInfo();
+  const lines = text.split("\n");
+  const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}\n    ${lines[m.lineNum - 1] ?? ""}`);
+  const reason = error instanceof Error ? error.message : String(error);
+  return new DeviceError(`Kernel "${label}" does not compile: ${details.join("\n") || reason}`);
 }
 
 function resource(range: BufferRange | undefined): GPUBufferBinding {

@@ -2,7 +2,7 @@
  * Work for the GPU: uploads, recorded submissions, read-backs; all in queue order, so a write made after a submission
  * never disturbs it. Counts what it does, by kind.
  */
-import { DeviceError } from "../errors.ts";
+import { DeviceError, UsageError } from "../errors.ts";
 import type { Ledger, LedgerBuffer } from "./ledger.ts";
 import type { Bound } from "./pipelines.ts";
 
@@ -11,7 +11,13 @@ export type Grid = readonly [x: number, y: number];
 
 /** One step of a recording: a dispatch, or a copy between buffers (bytes, multiples of 4). */
 export type Command =
-  | { readonly kind: "dispatch"; readonly bound: Bound; readonly grid: Grid }
+  | {
+      readonly kind: "dispatch";
+      readonly bound: Bound;
+      readonly grid: Grid;
+      /** Bytes of stored weights that the dispatch reads, each once. */
+      readonly weightBytes: number;
+    }
   | {
       readonly kind: "copy";
       readonly from: LedgerBuffer;
@@ -32,15 +38,16 @@ export interface QueueCounts {
   submissions: number;
   dispatches: number;
   readbacks: number;
+  weightBytesRead: number;
 }
 
 /** A dispatch of `bound`; a grid with a zero is left out when recorded. */
-export function dispatch(bound: Bound, x: number, y = 1): Command {
-  return { kind: "dispatch", bound, grid: [x, y] };
+export function dispatch(bound: Bound, grid: Grid, weightBytes = 0): Command {
+  return { kind: "dispatch", bound, grid, weightBytes };
 }
 
 export class Queue {
-  readonly counts: QueueCounts = { submissions: 0, dispatches: 0, readbacks: 0 };
+  readonly counts: QueueCounts = { submissions: 0, dispatches: 0, readbacks: 0, weightBytesRead: 0 };
   readonly #device: GPUDevice;
   readonly #ledger: Ledger;
   readonly #lost: Promise<never>;
@@ -115,10 +122,13 @@ export class Queue {
       }
       if (command.grid[0] === 0 || command.grid[1] === 0) continue;
       pass ??= encoder.beginComputePass();
-      pass.setPipeline(command.bound.pipeline);
+      const { pipeline } = command.bound.compiled;
+      if (!pipeline) throw new UsageError(`Kernel "${command.bound.label}" is recorded before its pipeline settled.`);
+      pass.setPipeline(pipeline);
       pass.setBindGroup(0, command.bound.group);
       pass.dispatchWorkgroups(command.grid[0], command.grid[1]);
       this.counts.dispatches += 1;
+      this.counts.weightBytesRead += command.weightBytes;
     }
     pass?.end();
     return encoder;

@@ -42,5 +42,5 @@ export function attentionDecode(host: KernelHost, site: AttentionDecodeSite): Co
       ...buffers,
     },
   );
-  return dispatch(bound, heads.numHeads);
+  return dispatch(bound, [heads.numHeads, 1]);
 }

@@ -42,5 +42,5 @@ export function attentionPrefill(host: KernelHost, site: AttentionPrefillSite): 
       out: { buffer: site.out },
     },
   );
-  return (tokens) => dispatch(bound, heads.numHeads, tokens);
+  return (tokens) => dispatch(bound, [heads.numHeads, tokens]);
 }

@@ -22,5 +22,5 @@ export function combine(
     { quads, top_k: topK },
     { z: { buffer: z }, routing: { buffer: routing }, out: { buffer: out } },
   );
-  return (tokens) => dispatch(bound, ceilDiv(quads, 64), tokens);
+  return (tokens) => dispatch(bound, [ceilDiv(quads, 64), tokens]);
 }

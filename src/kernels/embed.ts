@@ -4,7 +4,7 @@ import text from "../../shaders/embed.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
-import { type KernelHost, type Matrix, matrixFragments } from "./kernel.ts";
+import { type KernelHost, type Matrix, matrixBytes, matrixFragments } from "./kernel.ts";
 
 export interface EmbedShard extends Matrix {
   readonly rowStart: number;
@@ -26,6 +26,7 @@ export function embed(
       { ids: { buffer: ids }, x: { buffer: x }, weights: { buffer: shard.buffer } },
     ),
   );
+  const rowBytes = matrixBytes({ dtype: shards[0]?.dtype ?? "F32", rows: 1, quadsPerRow: shards[0]?.quadsPerRow ?? 0 });
   const groups = ceilDiv(shards[0]?.quadsPerRow ?? 0, 64);
-  return (tokens) => bound.map((site) => dispatch(site, groups, tokens));
+  return (tokens) => bound.map((site) => dispatch(site, [groups, tokens], tokens * rowBytes));
 }

@@ -4,7 +4,7 @@ import text from "../../shaders/expert-down.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
-import { folded, type KernelHost } from "./kernel.ts";
+import { folded, type KernelHost, matrixBytes } from "./kernel.ts";
 import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
 
 export interface ExpertDownSite {
@@ -39,5 +39,5 @@ export function expertDown(host: KernelHost, site: ExpertDownSite): Command {
     { act: { buffer: site.act }, routing: { buffer: site.routing }, out: { buffer: site.out }, ...slabBuffers(layer) },
     { ROWS: tuning.rows, LANES: tuning.lanes },
   );
-  return dispatch(bound, ...folded(ceilDiv(down.rows, tuning.rows)));
+  return dispatch(bound, folded(ceilDiv(down.rows, tuning.rows)), site.topK * matrixBytes(down));
 }

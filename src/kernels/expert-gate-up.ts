@@ -6,7 +6,7 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
-import type { KernelHost } from "./kernel.ts";
+import { type KernelHost, matrixBytes } from "./kernel.ts";
 import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
 
 export interface ExpertGateUpSite {
@@ -45,5 +45,9 @@ export function expertGateUp(host: KernelHost, site: ExpertGateUpSite): Command 
     { x: site.x, routing: { buffer: site.routing }, act: { buffer: site.act }, ...slabBuffers(layer) },
     { ROWS: tuning.rows, LANES: tuning.lanes },
   );
-  return dispatch(bound, ceilDiv(gate.rows, tuning.rows), site.topK);
+  return dispatch(
+    bound,
+    [ceilDiv(gate.rows, tuning.rows), site.topK],
+    site.topK * (matrixBytes(gate) + matrixBytes(up)),
+  );
 }

@@ -5,7 +5,7 @@ import tile from "../../shaders/lib/tile.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
-import type { KernelHost } from "./kernel.ts";
+import { type KernelHost, matrixBytes } from "./kernel.ts";
 import { TILE } from "./matmul.ts";
 import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
 
@@ -44,5 +44,5 @@ export function expertMatmulDown(host: KernelHost, site: ExpertMatmulDownSite): 
       ...slabBuffers(layer),
     },
   );
-  return (numTiles) => dispatch(bound, ceilDiv(down.rows, TILE), numTiles);
+  return (numTiles) => dispatch(bound, [ceilDiv(down.rows, TILE), numTiles], numTiles * matrixBytes(down));
 }

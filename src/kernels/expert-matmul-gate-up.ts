@@ -6,7 +6,7 @@ import tile from "../../shaders/lib/tile.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
-import type { KernelHost } from "./kernel.ts";
+import { type KernelHost, matrixBytes } from "./kernel.ts";
 import { TILE } from "./matmul.ts";
 import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
 
@@ -52,5 +52,6 @@ export function expertMatmulGateUp(host: KernelHost, site: ExpertMatmulGateUpSit
       ...slabBuffers(layer),
     },
   );
-  return (numTiles) => dispatch(bound, ceilDiv(gate.rows, TILE), numTiles);
+  const bytes = matrixBytes(gate) + matrixBytes(up);
+  return (numTiles) => dispatch(bound, [ceilDiv(gate.rows, TILE), numTiles], numTiles * bytes);
 }

@@ -15,6 +15,7 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { Bound, BufferRange } from "../gpu/pipelines.ts";
 import { UNIFORM_USAGE } from "../gpu/usage.ts";
 import { type Fragment, type LinkedShader, link, packFields } from "../gpu/wgsl.ts";
+import { matrixLayout } from "../weights/layout.ts";
 
 /** A matrix on the GPU in the layout of `weights/layout.ts`, or some rows of one. */
 export interface Matrix {
@@ -22,6 +23,11 @@ export interface Matrix {
   readonly rows: number;
   readonly quadsPerRow: number;
   readonly buffer: LedgerBuffer;
+}
+
+/** Bytes that a matrix takes as stored, padding included. */
+export function matrixBytes({ dtype, rows, quadsPerRow }: Omit<Matrix, "buffer">): number {
+  return matrixLayout(dtype, rows, quadsPerRow * 4).words * 4;
 }
 
 /** Values of a kernel's override constants. */

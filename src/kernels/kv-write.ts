@@ -31,5 +31,5 @@ export function kvWrite(host: KernelHost, site: KvWriteSite): (tokens: number) =
       ...buffers,
     },
   );
-  return (tokens) => dispatch(bound, heads.numHeads + 2 * heads.numKvHeads, tokens);
+  return (tokens) => dispatch(bound, [heads.numHeads + 2 * heads.numKvHeads, tokens]);
 }

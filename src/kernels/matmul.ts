@@ -5,7 +5,7 @@ import text from "../../shaders/matmul.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
-import { type KernelHost, type Matrix, matrixFragments } from "./kernel.ts";
+import { type KernelHost, type Matrix, matrixBytes, matrixFragments } from "./kernel.ts";
 
 /** Rows and tokens of a tile; `TILE` in shaders/lib/tile.wgsl. */
 export const TILE = 32;
@@ -44,5 +44,6 @@ export function matmul(host: KernelHost, site: MatmulSite): (tokens: number) => 
       weights: { buffer: matrix.buffer },
     },
   );
-  return (tokens) => dispatch(bound, ceilDiv(matrix.rows, TILE), ceilDiv(tokens, TILE));
+  return (tokens) =>
+    dispatch(bound, [ceilDiv(matrix.rows, TILE), ceilDiv(tokens, TILE)], ceilDiv(tokens, TILE) * matrixBytes(matrix));
 }

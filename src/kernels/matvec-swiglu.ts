@@ -6,7 +6,7 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
-import { folded, type KernelHost, type Matrix, matrixFragments } from "./kernel.ts";
+import { folded, type KernelHost, type Matrix, matrixBytes, matrixFragments } from "./kernel.ts";
 
 /** `x` [quads] to `out` [rows] = activate(gate x, up x). */
 export function matvecSwiglu(host: KernelHost, gate: Matrix, up: Matrix, x: BufferRange, out: LedgerBuffer): Command {
@@ -19,5 +19,5 @@ export function matvecSwiglu(host: KernelHost, gate: Matrix, up: Matrix, x: Buff
     { x, out: { buffer: out }, weights_0: { buffer: gate.buffer }, weights_1: { buffer: up.buffer } },
     { ROWS: tuning.rows, LANES: tuning.lanes },
   );
-  return dispatch(bound, ...folded(ceilDiv(gate.rows, tuning.rows)));
+  return dispatch(bound, folded(ceilDiv(gate.rows, tuning.rows)), matrixBytes(gate) + matrixBytes(up));
 }

@@ -9,7 +9,7 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
-import { folded, type KernelHost, type Matrix, matrixFragments } from "./kernel.ts";
+import { folded, type KernelHost, type Matrix, matrixBytes, matrixFragments } from "./kernel.ts";
 
 /** A matrix and where its results go, in floats from the start of the output. */
 export interface Segment {
@@ -29,6 +29,7 @@ export function matvec(host: KernelHost, segments: readonly Segment[], x: Buffer
   const rows = (i: number) => segments[i]?.matrix.rows ?? 0;
   const outAt = (i: number) => segments[i]?.outAt ?? 0;
   const { tuning } = host;
+  const weightBytes = segments.reduce((sum, { matrix }) => sum + matrixBytes(matrix), 0);
   const bound = host.bind(
     `matvec ${segments.map(({ matrix }) => matrix.dtype).join(" ")}`,
     text,
@@ -41,5 +42,5 @@ export function matvec(host: KernelHost, segments: readonly Segment[], x: Buffer
     },
     { ROWS: tuning.rows, LANES: tuning.lanes },
   );
-  return dispatch(bound, ...folded(ceilDiv(rows(0) + rows(1) + rows(2), tuning.rows)));
+  return dispatch(bound, folded(ceilDiv(rows(0) + rows(1) + rows(2), tuning.rows)), weightBytes);
 }

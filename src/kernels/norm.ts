@@ -32,7 +32,7 @@ export function norm(host: KernelHost, site: NormSite): (tokens: number) => Comm
     { cols: site.cols, quads: ceilDiv(site.cols, 4), eps: site.eps },
     { x_in: site.xIn, x_out: site.xOut, h: site.h, input_gain: { buffer: site.inputGain }, ...buffers },
   );
-  return (tokens) => dispatch(bound, tokens);
+  return (tokens) => dispatch(bound, [tokens, 1]);
 }
 
 function residualOf(residual: NormSite["residual"]): {

@@ -47,5 +47,5 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
     },
     { logits: { buffer: site.logits }, residency: { buffer: site.residency }, routing: { buffer: site.routing } },
   );
-  return (tokens) => dispatch(bound, tokens);
+  return (tokens) => dispatch(bound, [tokens, 1]);
 }

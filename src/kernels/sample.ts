@@ -39,5 +39,5 @@ export function sample(
     { sampling: { buffer: sampling }, logits: { buffer: logits }, token: { buffer: token } },
     { WG: 256 },
   );
-  return dispatch(bound, 1);
+  return dispatch(bound, [1, 1]);
 }

@@ -22,5 +22,5 @@ export function swiglu(
     { inner, stride },
     { gate_up: { buffer: gateUp }, act: { buffer: act } },
   );
-  return (tokens) => dispatch(bound, ceilDiv(inner, 64), tokens);
+  return (tokens) => dispatch(bound, [ceilDiv(inner, 64), tokens]);
 }

@@ -68,9 +68,9 @@ export function gumbel(seed: number, position: number, id: number): number {
   return -Math.log(-Math.log(uniform(hash(seed, position, id))));
 }
 
-/** The hash's upper 24 bits as a number strictly between 0 and 1. */
+/** The hash's upper 23 bits (with the half, exact in f32) as a number strictly between 0 and 1. */
 export function uniform(hashed: number): number {
-  return ((hashed >>> 8) + 0.5) * 2 ** -24;
+  return ((hashed >>> 9) + 0.5) * 2 ** -23;
 }
 
 /** Three 32-bit words into one. */
