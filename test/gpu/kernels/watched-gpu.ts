@@ -27,6 +27,11 @@ export function watchGpu(gpu: GPU): WatchedGpu {
       pipelines += 1;
       return createComputePipeline(descriptor);
     };
+    const createComputePipelineAsync = device.createComputePipelineAsync.bind(device);
+    device.createComputePipelineAsync = (descriptor) => {
+      pipelines += 1;
+      return createComputePipelineAsync(descriptor);
+    };
     return device;
   };
   const requestAdapter: GPU["requestAdapter"] = async (options) => {
