@@ -43,7 +43,7 @@ export interface LoadOptions {
   readonly contextLength?: number;
   /** Eviction policy. Default "lfru". It changes what is fetched, never a result. */
   readonly policy?: PolicyName;
-  /** MoE layers past the first missing one whose likely experts are fetched with it; 0 = only what is certain. Default 0. */
+  /** MoE layers past the first missing one whose likely experts are fetched with it; 0 for none. Default: all. */
   readonly runAhead?: number;
   /** Take no optional GPU feature and no larger limit, as the smallest device would give. Default false. */
   readonly stockLimits?: boolean;

@@ -8,7 +8,7 @@ import { STORAGE_USAGE } from "../gpu/usage.ts";
 import { KernelHost, type Tuning } from "../kernels/kernel.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { type PagedLayer, Pager } from "../pager/pager.ts";
-import type { PolicyName } from "../pager/policy.ts";
+import { POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
 import { type SourceCounts, snapshot } from "./counters.ts";
 import { loadDeviceWeights } from "./device-weights.ts";
@@ -75,9 +75,10 @@ export class Engine implements SessionHost {
 
   /**
    * Loads the dense weights and lays out the slots. What it throws leaves no buffer behind.
-   * @throws BudgetError before anything is read; SourceError, DeviceError, `AbortError`.
+   * @throws UsageError, BudgetError before anything is read; SourceError, DeviceError, `AbortError`.
    */
   static async create(gpu: Gpu, weights: WeightMap, spec: ModelSpec, options: EngineOptions = {}): Promise<Engine> {
+    checkOptions(options, spec);
     const sizes = modelSizes(spec, options.prefillChunk);
     const needs = memoryNeeds(spec, weights, sizes, gpu.facts.maxBindingBytes);
     const plan = planMemory(needs, sessionBytes(spec, sizes, reservedContext(spec, options)), options.gpuBudgetBytes);
@@ -93,11 +94,7 @@ export class Engine implements SessionHost {
   /** @throws BudgetError when its cache leaves too little for the experts; UsageError for a senseless length. */
   createSession(contextLength = reservedContext(this.spec, this.#options)): Promise<Session> {
     return this.exclusive(async () => {
-      if (!Number.isInteger(contextLength) || contextLength < 1 || contextLength > this.spec.contextLength) {
-        throw new UsageError(
-          `contextLength ${contextLength}: expected a whole number from 1 to the model's ${this.spec.contextLength}.`,
-        );
-      }
+      checkContext(contextLength, this.spec.contextLength);
       const bytes = sessionBytes(this.spec, this.sizes, contextLength);
       await this.#resize(this.#plan.budgetBytes, this.#sessionBytes() + bytes);
       const kv = await createKvCache(this.gpu, this.spec, contextLength, this.sizes.chunk);
@@ -178,6 +175,20 @@ export class Engine implements SessionHost {
   #sessionBytes(): number {
     return [...this.#sessions.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
+}
+
+/** @throws UsageError for a setting that would otherwise pass without effect. */
+function checkOptions({ policy = "lfru", runAhead = 0, contextLength = 1 }: EngineOptions, spec: ModelSpec): void {
+  if (!POLICY_NAMES.includes(policy)) {
+    throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
+  }
+  if (!(runAhead >= 0)) throw new UsageError(`runAhead is ${runAhead}; expected a number of layers, 0 or more.`);
+  checkContext(Math.min(contextLength, spec.contextLength), spec.contextLength);
+}
+
+function checkContext(contextLength: number, most: number): void {
+  if (Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= most) return;
+  throw new UsageError(`contextLength ${contextLength}: expected a whole number from 1 to the model's ${most}.`);
 }
 
 function reservedContext(spec: ModelSpec, options: EngineOptions): number {

@@ -9,7 +9,8 @@ export interface EvictionPolicy {
   victim(candidates: readonly number[], step: number): number;
 }
 
-export type PolicyName = "lru" | "lfru";
+export const POLICY_NAMES = ["lru", "lfru"] as const;
+export type PolicyName = (typeof POLICY_NAMES)[number];
 
 /** A policy for a layer of `numExperts`. */
 export function createPolicy(name: PolicyName, numExperts: number): EvictionPolicy {
