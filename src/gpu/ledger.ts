@@ -47,22 +47,30 @@ export class Ledger {
     return entry;
   }
 
-  /** Runs `make`, which creates buffers, and turns the device's refusal of memory into a DeviceError. */
+  /**
+   * Runs `make`, which creates buffers, and turns the device's refusal of memory into a DeviceError. When it throws, the
+   * buffers of `make` are gone again.
+   */
   async checked<T>(what: string, make: () => T): Promise<T> {
+    const before = new Set(this.#live);
+    const added = () => [...this.#live].filter((entry) => !before.has(entry));
     this.#device.pushErrorScope("out-of-memory");
     this.#device.pushErrorScope("validation");
+    const scopes = () => Promise.all([this.#device.popErrorScope(), this.#device.popErrorScope()]);
     let made: T;
     try {
       made = make();
     } catch (error) {
-      void this.#device.popErrorScope();
-      void this.#device.popErrorScope();
+      scopes().catch(() => {});
+      for (const entry of added()) entry.destroy();
       throw error;
     }
-    const errors = await Promise.all([this.#device.popErrorScope(), this.#device.popErrorScope()]);
+    const ownBuffers = added();
+    const errors = await scopes();
     const error = errors.find((e) => e !== null);
-    if (error) throw new DeviceError(`The GPU refused ${what}: ${error.message} Try a smaller gpuBudgetBytes.`);
-    return made;
+    if (!error) return made;
+    for (const entry of ownBuffers) entry.destroy();
+    throw new DeviceError(`The GPU refused ${what}: ${error.message} Try a smaller gpuBudgetBytes.`);
   }
 
   /** Live bytes by owner; owners without any are left out, so an empty record means that nothing is left. */
