@@ -2,7 +2,7 @@
  * The measurements behind the bench page and `npm run bench`: the default model at several residencies in one page, taken
  * in turns, so that a ratio is not at the mercy of a noisy machine. It draws nothing.
  */
-import { loadModel, type Model, type Session, type Stats } from "../src/index.ts";
+import { loadModel, type MemoryPlan, type Model, type Session, type Stats } from "../src/index.ts";
 
 export interface BenchOptions {
   readonly model: string;
@@ -70,11 +70,12 @@ export async function measure(options: BenchOptions, say: (text: string) => void
   try {
     const cold = { loadMs: 0, firstTokenMs: 0 };
     let prompt: number[] = [];
+    say("Reading what the model needs…");
+    const needs = await memoryNeeds(options.model);
     for (const residency of options.residencies) {
       say(`Loading at ${percent(residency)}…`);
       const start = performance.now();
-      const model = await loadModel(options.model);
-      await holdShare(model, residency);
+      const model = await loadModel(options.model, { gpuBudgetBytes: budgetFor(needs, residency) });
       const loadMs = performance.now() - start;
       prompt = await promptOf(model, options.promptTokens);
       const session = await model.createSession();
@@ -169,9 +170,16 @@ function leastBytes({ spec }: Model, denseBytes: number, expertBytes: number): n
   return denseBytes + (experts > 0 ? (expertBytes / experts) * chosen : 0);
 }
 
-async function holdShare(model: Model, share: number): Promise<void> {
-  const { fullBudgetBytes, expertBytes, minBudgetBytes } = await model.memory();
-  await model.setBudget(Math.max(minBudgetBytes, Math.floor(fullBudgetBytes - expertBytes * (1 - share))));
+/** Loads and leaves the model once: what it needs is not known before. */
+async function memoryNeeds(source: string): Promise<MemoryPlan> {
+  const model = await loadModel(source);
+  const plan = await model.memory();
+  await model.dispose();
+  return plan;
+}
+
+function budgetFor({ fullBudgetBytes, expertBytes, minBudgetBytes }: MemoryPlan, share: number): number {
+  return Math.max(minBudgetBytes, Math.floor(fullBudgetBytes - expertBytes * (1 - share)));
 }
 
 async function promptOf(model: Model, length: number): Promise<number[]> {

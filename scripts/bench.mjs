@@ -9,10 +9,12 @@ const HEAP_EVERY_MS = 50;
 const LIMIT_MS = 20 * 60 * 1000;
 
 /**
- * Peak bytes of JavaScript heap and array buffers of the page and of each worker, sampled through the debugger.
+ * Peak bytes of JavaScript heap and array buffers of the page and of the largest worker, sampled through the debugger.
+ * With `live`, garbage is collected before every sample: what is left is what the code really holds.
  * @param {import("playwright").Page} page
+ * @param {boolean} live
  */
-async function watchHeaps(page) {
+async function watchHeaps(page, live) {
   const session = await page.context().newCDPSession(page);
   /** @type {Map<string, { heap: number, buffers: number }>} */
   const peaks = new Map();
@@ -32,13 +34,18 @@ async function watchHeaps(page) {
     if (result?.usedSize !== undefined) note(sessionId, result);
   });
   await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
+  const methods = live ? ["HeapProfiler.collectGarbage", "Runtime.getHeapUsage"] : ["Runtime.getHeapUsage"];
   const timer = setInterval(() => {
     session.send("Runtime.getHeapUsage").then(
       (usage) => note("page", { ...usage }),
       () => {},
     );
-    const message = JSON.stringify({ id: nextId++, method: "Runtime.getHeapUsage" });
-    for (const sessionId of workers) session.send("Target.sendMessageToTarget", { sessionId, message }).catch(() => {});
+    for (const sessionId of workers) {
+      for (const method of methods) {
+        const message = JSON.stringify({ id: nextId++, method });
+        session.send("Target.sendMessageToTarget", { sessionId, message }).catch(() => {});
+      }
+    }
   }, HEAP_EVERY_MS);
   return () => {
     clearInterval(timer);
@@ -49,23 +56,30 @@ async function watchHeaps(page) {
   };
 }
 
-/** @param {string} query */
-async function measure(query) {
+async function serve() {
   const { preview } = await import("vite"); // late: ensureDependencies may only just have installed it
-  const { chromium } = await import("playwright");
-  const server = await preview({
+  return preview({
     root: `${ROOT}/demo`,
     configFile: `${ROOT}/vite.config.ts`,
     mode: "demo",
     preview: { port: 4373, strictPort: false, open: false },
   });
+}
+
+/**
+ * One visit of the bench page in a browser of its own.
+ * @param {string} address
+ * @param {boolean} live
+ */
+async function measure(address, live) {
+  const { chromium } = await import("playwright");
   const executablePath = findChromium();
   const browser = await chromium.launch({ ...(executablePath ? { executablePath } : {}), args: CHROMIUM_ARGS });
   try {
     const page = await browser.newPage({ bypassCSP: true }); // the driver reads the result by evaluation
     page.on("console", (message) => console.error(message.text()));
-    const heaps = await watchHeaps(page);
-    await page.goto(`${server.resolvedUrls?.local[0]}bench.html?${query}`);
+    const heaps = await watchHeaps(page, live);
+    await page.goto(address);
     await page.waitForFunction("globalThis.octavoBench || globalThis.octavoBenchError", null, { timeout: LIMIT_MS });
     const error = await page.evaluate("globalThis.octavoBenchError");
     if (error) throw new Error(String(error));
@@ -74,13 +88,26 @@ async function measure(query) {
     return { ...figures, browser: browser.version(), heapPeak: heaps() };
   } finally {
     await browser.close();
+  }
+}
+
+/** @param {boolean} quick */
+async function run(quick) {
+  const server = await serve();
+  const page = `${server.resolvedUrls?.local[0]}bench.html`;
+  try {
+    const timed = await measure(`${page}?${quick ? "rounds=1&decode=8&prompt=32" : ""}`, false);
+    // Collecting garbage takes time, so what is really held is watched in a visit of its own.
+    const held = await measure(`${page}?residencies=0.25&rounds=1&decode=16&prompt=64`, true);
+    return { ...timed, heapHeldPeak: held.heapPeak };
+  } finally {
     await server.close();
   }
 }
 
 const mib = (/** @type {number} */ bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
-/** @param {Awaited<ReturnType<typeof measure>>} figures */
+/** @param {Awaited<ReturnType<typeof run>>} figures */
 function print(figures) {
   console.log(`\n${figures.model} on ${figures.adapter}, Chromium ${figures.browser}`);
   console.log(`load                ${figures.loadMs.toFixed(0)} ms`);
@@ -108,10 +135,18 @@ function print(figures) {
     const owners = Object.entries(at.gpuBytes).map(([owner, bytes]) => `${owner} ${mib(bytes)}`);
     console.log(`GPU bytes at ${Math.round(at.residency * 100)} %: ${owners.join(", ")}`);
   }
-  const { page, worker } = figures.heapPeak;
-  console.log(
-    `heap peak: page ${mib(page.heap)} + buffers ${mib(page.buffers)}; worker ${mib(worker.heap)} + buffers ${mib(worker.buffers)}`,
-  );
+  heap("heap peak, garbage included", figures.heapPeak);
+  heap("heap peak of what is held, one model at 25 %", figures.heapHeldPeak);
+}
+
+/**
+ * @param {string} name
+ * @param {Awaited<ReturnType<typeof measure>>["heapPeak"]} peak
+ */
+function heap(name, { page, worker }) {
+  const both = (/** @type {{ heap: number, buffers: number }} */ { heap, buffers }) =>
+    `${mib(heap)} + buffers ${mib(buffers)}`;
+  console.log(`${name}: page ${both(page)}; worker ${both(worker)}`);
 }
 
 try {
@@ -119,7 +154,7 @@ try {
   ensureDependencies();
   ensureChromium();
   build("demo");
-  const figures = await measure(args.includes("--quick") ? "rounds=1&decode=8&prompt=32" : "");
+  const figures = await run(args.includes("--quick"));
   print(figures);
   const json = args.indexOf("--json");
   if (json >= 0) writeFileSync(args[json + 1] ?? "bench.json", `${JSON.stringify(figures, null, 2)}\n`);
