@@ -114,9 +114,9 @@ export class Pager {
 
   /**
    * Makes the wanted experts resident: what is missing is read in one batch, demands before guesses, and placed as it
-   * arrives. No expert that a want of the same layer names is evicted for another; a guess that finds no slot is dropped.
-   * A layer's demands must not outnumber its slots. When it rejects, all reads have ended, and what had arrived is in
-   * place and sound.
+   * arrives. No expert that a want of the same layer names is evicted for another, unless a demand would find no slot:
+   * then it takes a guess's. A guess that finds no slot is dropped. A layer's demands must not outnumber its slots. When
+   * it rejects, all reads have ended, and what had arrived is in place and sound.
    */
   async acquire(wants: readonly Want[], signal?: AbortSignal): Promise<void> {
     const missing = wants
@@ -124,15 +124,15 @@ export class Pager {
       .filter(({ moe, expert }) => !this.isResident(moe, expert))
       .sort((a, b) => Number(a.guess) - Number(b.guess));
     if (missing.length === 0) return;
-    const keep = new Map<number, Set<number>>();
-    for (const { moe, experts } of wants) keep.set(moe, new Set([...(keep.get(moe) ?? []), ...experts]));
+    const named = (moe: number, guesses: boolean) =>
+      new Set(wants.flatMap((want) => (want.moe === moe && (guesses || !want.guess) ? want.experts : [])));
     const start = performance.now();
     const stop = new AbortController();
     const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     const limit = createLimiter(PARALLEL_READS);
     const load = async ({ moe, expert, guess }: (typeof missing)[number]) => {
       const bytes = await this.#state(moe).spec.read(expert, until);
-      this.#place(moe, expert, guess, keep.get(moe) ?? new Set(), bytes);
+      this.#place(moe, expert, guess, guess ? [named(moe, true)] : [named(moe, true), named(moe, false)], bytes);
     };
     const loads = missing.map((want) => limit(() => load(want), until));
     try {
@@ -180,10 +180,12 @@ export class Pager {
    * come, so the ledger never exceeds the larger of both budgets; its experts are fetched again when they are wanted.
    */
   async resize(slotsPerLayer: number): Promise<void> {
-    for (const state of this.#layers) {
+    for (const [moe, state] of this.#layers.entries()) {
       if (slotsFor(state.spec, slotsPerLayer) === state.table.numSlots) continue;
       for (const expert of state.table.resident) this.#noteEviction(state, expert);
       state.slabs.destroy();
+      state.table = new SlotTable(state.spec.numExperts, 0); // what holds if memory is refused below
+      this.#writeRow(moe);
     }
     for (const [moe, state] of this.#layers.entries()) {
       if (slotsFor(state.spec, slotsPerLayer) === state.table.numSlots) continue;
@@ -204,11 +206,18 @@ export class Pager {
     return state;
   }
 
-  #place(moe: number, expert: number, guess: boolean, keep: ReadonlySet<number>, bytes: Uint8Array<ArrayBuffer>): void {
+  /** `spare`: experts that are not to be evicted for this one; each further set is tried when the one before leaves none. */
+  #place(
+    moe: number,
+    expert: number,
+    guess: boolean,
+    spare: readonly ReadonlySet<number>[],
+    bytes: Uint8Array<ArrayBuffer>,
+  ): void {
     const state = this.#state(moe);
     this.counts.expertBytesFetched += bytes.byteLength;
     if (state.table.has(expert)) return;
-    const slot = state.table.takeFree() ?? this.#evictOne(moe, state, keep);
+    const slot = state.table.takeFree() ?? this.#evictOne(moe, state, spare);
     if (slot === undefined) {
       if (guess) this.counts.prefetchesWasted += 1;
       else throw new RangeError(`layer ${state.spec.layer}: more experts demanded at once than slots`);
@@ -223,9 +232,12 @@ export class Pager {
     this.counts.expertsFetched += 1;
   }
 
-  #evictOne(moe: number, state: LayerState, keep: ReadonlySet<number>): number | undefined {
-    const candidates = [...state.table.resident].filter((expert) => !keep.has(expert));
-    if (candidates.length === 0) return undefined;
+  #evictOne(moe: number, state: LayerState, spare: readonly ReadonlySet<number>[]): number | undefined {
+    const resident = [...state.table.resident];
+    const candidates = spare
+      .map((set) => resident.filter((expert) => !set.has(expert)))
+      .find(({ length }) => length > 0);
+    if (!candidates) return undefined;
     const victim = state.policy.victim(candidates, this.#step);
     const slot = state.table.evict(victim);
     this.#writeEntry(moe, victim, ABSENT);

@@ -1,0 +1,349 @@
+/** The pager on a GPU of plain arrays: what is in the slots and in the residency table is looked at, not believed. */
+import { describe, expect, test } from "vitest";
+import { DeviceError } from "../../../src/errors.ts";
+import { type PagedLayer, Pager } from "../../../src/pager/pager.ts";
+import { slabGeometry } from "../../../src/pager/slabs.ts";
+import { ABSENT } from "../../../src/pager/slot-table.ts";
+import { fakeGpu } from "../gpu/fake-gpu.ts";
+
+const SLOT_BYTES = 32;
+const NUM_EXPERTS = 8;
+
+/** The bytes of an expert: its layer and number in every word. */
+function expertBytes(layer: number, expert: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new Uint32Array(SLOT_BYTES / 4).fill(layer * 1000 + expert + 1).buffer);
+}
+
+interface Setup {
+  readonly slots?: number;
+  readonly layers?: number;
+  readonly bindingBytes?: number;
+  readonly policy?: "lru" | "lfru";
+  /** Stands in for the read of (layer, expert). */
+  readonly read?: PagedLayer["read"];
+}
+
+function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", read }: Setup = {}) {
+  const fake = fakeGpu();
+  const reads: string[] = [];
+  const geometry = slabGeometry(SLOT_BYTES, NUM_EXPERTS, 2, bindingBytes);
+  const paged = Array.from({ length: layers }, (_, i): PagedLayer => {
+    const layer = 10 + i;
+    const readExpert: PagedLayer["read"] = async (expert, signal) => {
+      reads.push(`${i}:${expert}`);
+      return (await read?.(expert, signal)) ?? expertBytes(layer, expert);
+    };
+    return { layer, numExperts: NUM_EXPERTS, topK: 2, geometry, read: readExpert };
+  });
+  const pager = new Pager(fake.gpu, paged, policy, slots);
+  const resident = (moe = 0) => {
+    return [...Array(NUM_EXPERTS).keys()].filter((expert) => pager.isResident(moe, expert));
+  };
+  /** Slots hold the bytes of their experts, and the table on the GPU says what the host's says. */
+  const expectSound = () => {
+    const table = fake.wordsOf(pager.residency);
+    for (let moe = 0; moe < layers; moe++) {
+      const taken: number[] = [];
+      for (let expert = 0; expert < NUM_EXPERTS; expert++) {
+        const slot = table[moe * pager.residencyStride + expert]!;
+        expect(slot !== ABSENT).toBe(pager.isResident(moe, expert));
+        if (slot === ABSENT) continue;
+        taken.push(slot);
+        expect(slot).toBe(pager.slotOf(moe, expert));
+        const { buffer, offset } = pager.slabs(moe).locate(slot);
+        expect(fake.bytesOf(buffer).slice(offset, offset + SLOT_BYTES)).toEqual(expertBytes(10 + moe, expert));
+      }
+      expect(new Set(taken).size).toBe(taken.length);
+      expect(taken.every((slot) => slot < pager.numSlots(moe))).toBe(true);
+    }
+  };
+  const demand = (experts: number[], moe = 0) => ({ moe, experts, guess: false });
+  const guess = (experts: number[], moe = 0) => ({ moe, experts, guess: true });
+  const use = (...experts: number[]) => pager.touch([new Map(experts.map((expert) => [expert, 1]))], 1);
+  return { ...fake, pager, reads, resident, expectSound, demand, guess, use };
+}
+
+describe("acquire", () => {
+  test("brings in what is missing and reads nothing that is there", async () => {
+    const { pager, reads, resident, expectSound, demand } = setUp();
+    expectSound();
+    expect(() => pager.slotOf(0, 5)).toThrow(RangeError);
+    await pager.acquire([demand([5, 2])]);
+    expect(resident()).toEqual([2, 5]);
+    expectSound();
+    await pager.acquire([demand([2, 5])]);
+    await pager.acquire([]);
+    expect(reads).toEqual(["0:5", "0:2"]);
+    expect(pager.counts).toMatchObject({ expertsFetched: 2, evictions: 0, expertBytesFetched: 2 * SLOT_BYTES });
+  });
+
+  test("evicts by policy, and never what the same layer wants now", async () => {
+    const { pager, resident, expectSound, demand, use } = setUp();
+    await pager.acquire([demand([0, 1, 2])]);
+    use(0);
+    use(1);
+    use(2);
+    await pager.acquire([demand([0, 6])]); // 0 is the oldest, and wanted
+    expect(resident()).toEqual([0, 2, 6]);
+    expectSound();
+    expect(pager.counts.evictions).toBe(1);
+    expect(pager.takeChanges()).toEqual([{ fetched: [0, 1, 2, 6], evicted: [1] }]);
+    expect(pager.takeChanges()).toEqual([{ fetched: [], evicted: [] }]);
+  });
+
+  test("layers do not take slots from each other", async () => {
+    const { pager, resident, expectSound, demand } = setUp({ layers: 3, slots: 2 });
+    await pager.acquire([demand([0, 1], 0), demand([1, 7], 1), demand([3], 2)]);
+    await pager.acquire([demand([4, 5], 1)]);
+    expect([0, 1, 2].map(resident)).toEqual([[0, 1], [4, 5], [3]]);
+    expectSound();
+    expect(pager.takeChanges()[1]).toEqual({ fetched: [1, 7, 4, 5], evicted: expect.arrayContaining([1, 7]) });
+  });
+
+  test("demands are read before guesses, whatever their order", async () => {
+    const { pager, reads, guess, demand } = setUp({ layers: 2, slots: 4 });
+    await pager.acquire([guess([1, 2], 1), demand([5, 6], 0), guess([7], 0)]);
+    expect(reads).toEqual(["0:5", "0:6", "1:1", "1:2", "0:7"]);
+  });
+
+  test("a guess finds no slot when all of them are wanted: dropped and counted", async () => {
+    const { pager, resident, expectSound, demand, guess } = setUp({ slots: 2 });
+    await pager.acquire([demand([0, 1]), guess([2, 3])]);
+    expect(resident()).toEqual([0, 1]);
+    expect(pager.counts).toMatchObject({ prefetchesWasted: 2, expertsFetched: 2, evictions: 0 });
+    expectSound();
+  });
+
+  test("more demands than slots is the caller's mistake, and what fits is sound", async () => {
+    const { pager, resident, expectSound, demand } = setUp({ slots: 2 });
+    await expect(pager.acquire([demand([0, 1, 2])])).rejects.toThrow(/layer 10/);
+    expect(resident()).toHaveLength(2);
+    expectSound();
+  });
+
+  test("a demand that finds only guesses of its own layer takes the slot of one", async () => {
+    const { pager, resident, expectSound, demand, guess } = setUp({
+      slots: 3,
+      read: async (expert) => {
+        if (expert === 0) await new Promise((resolve) => setTimeout(resolve, 10)); // the guesses are there first
+        return expertBytes(10, expert);
+      },
+    });
+    await pager.acquire([demand([0, 1]), guess([2, 3, 4])]);
+    expect(resident()).toEqual(expect.arrayContaining([0, 1]));
+    expect(resident()).toHaveLength(3);
+    expect(pager.counts.prefetchesWasted).toBe(2);
+    expectSound();
+  });
+
+  test("an expert wanted twice gets one slot", async () => {
+    const { pager, resident, expectSound, demand, guess } = setUp();
+    await pager.acquire([demand([4]), guess([4, 5])]);
+    expect(resident()).toEqual([4, 5]);
+    expect(pager.counts.expertsFetched).toBe(2);
+    expectSound();
+  });
+
+  test("a stall is timed", async () => {
+    const { pager, demand } = setUp({
+      read: async (expert) => {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return expertBytes(10, expert);
+      },
+    });
+    await pager.acquire([demand([0])]);
+    expect(pager.counts.stallMs).toBeGreaterThan(15);
+    const before = pager.counts.stallMs;
+    await pager.acquire([demand([0])]);
+    expect(pager.counts.stallMs).toBe(before);
+  });
+});
+
+describe("guesses", () => {
+  test("useful when used while resident, once", async () => {
+    const { pager, guess, use } = setUp();
+    await pager.acquire([guess([3, 4])]);
+    expect(pager.counts).toMatchObject({ prefetchesUseful: 0, prefetchesWasted: 0 });
+    use(3);
+    use(3);
+    expect(pager.counts).toMatchObject({ prefetchesUseful: 1, prefetchesWasted: 0 });
+  });
+
+  test("wasted when evicted unused; evicted after a use they are not", async () => {
+    const { pager, resident, demand, guess, use } = setUp({ slots: 2 });
+    await pager.acquire([guess([3, 4])]);
+    use(4);
+    await pager.acquire([demand([0, 1])]);
+    expect(resident()).toEqual([0, 1]);
+    expect(pager.counts).toMatchObject({ prefetchesUseful: 1, prefetchesWasted: 1, evictions: 2 });
+  });
+
+  test("a demand is not counted as a guess, and evicts guesses that nobody used first", async () => {
+    const { pager, resident, demand, guess, use } = setUp({ slots: 3 });
+    await pager.acquire([demand([0, 1])]);
+    use(0, 1);
+    await pager.acquire([guess([6])]);
+    await pager.acquire([demand([2])]);
+    expect(resident()).toEqual([0, 1, 2]);
+    expect(pager.counts).toMatchObject({ prefetchesUseful: 0, prefetchesWasted: 1 });
+  });
+});
+
+describe("resize", () => {
+  test.each([2, 5, 8, 100])("to %i slots: empty, of that size, and usable", async (slots) => {
+    const { pager, ledger, resident, expectSound, demand } = setUp({ slots: 3, layers: 2 });
+    await pager.acquire([demand([0, 1, 2], 0), demand([7], 1)]);
+    pager.takeChanges();
+    await pager.resize(slots);
+    const expected = Math.min(slots, NUM_EXPERTS);
+    expect([pager.numSlots(0), pager.numSlots(1)]).toEqual([expected, expected]);
+    expect([resident(0), resident(1)]).toEqual([[], []]);
+    expect(ledger.byOwner().slots).toBe(2 * expected * SLOT_BYTES);
+    expect(pager.takeChanges().map(({ evicted }) => evicted)).toEqual([[0, 1, 2], [7]]);
+    expectSound();
+    await pager.acquire([demand([6, 1], 0)]);
+    expectSound();
+  });
+
+  test("to the slots there are: nothing moves", async () => {
+    const { pager, resident, demand } = setUp({ slots: 3 });
+    await pager.acquire([demand([0, 1])]);
+    await pager.resize(3);
+    expect(resident()).toEqual([0, 1]);
+    expect(pager.counts.evictions).toBe(0);
+  });
+
+  test("never holds old and new slots together", async () => {
+    const { pager, ledger } = setUp({ slots: 4, layers: 3 });
+    const before = ledger.peakBytes;
+    await pager.resize(3);
+    expect(ledger.peakBytes).toBe(before);
+  });
+
+  test("what was used before counts after it", async () => {
+    const { pager, resident, demand, use } = setUp({ slots: 2 });
+    await pager.acquire([demand([0, 1])]);
+    use(1);
+    use(0);
+    await pager.resize(3);
+    await pager.acquire([demand([0, 1])]);
+    await pager.acquire([demand([5])]);
+    await pager.acquire([demand([6, 5])]);
+    expect(resident()).toEqual([0, 5, 6]);
+  });
+
+  test("refused memory: an error, no slot, no leak, and a later size works", async () => {
+    const { pager, ledger, resident, refuseAfter, expectSound, demand } = setUp({ slots: 3, layers: 2 });
+    await pager.acquire([demand([0, 1], 0), demand([2], 1)]);
+    refuseAfter(1);
+    await expect(pager.resize(6)).rejects.toThrow(DeviceError);
+    expectSound();
+    expect(resident(1)).toEqual([]);
+    expect(ledger.byOwner().slots).toBe(6 * SLOT_BYTES); // the first layer's
+    refuseAfter(Number.POSITIVE_INFINITY);
+    await pager.resize(3);
+    await pager.acquire([demand([0, 1], 0), demand([2], 1)]);
+    expect([resident(0), resident(1)]).toEqual([[0, 1], [2]]);
+    expectSound();
+  });
+});
+
+describe("what goes wrong half-way leaves a sound state", () => {
+  test("a read that fails", async () => {
+    const late: number[] = [];
+    const { pager, resident, expectSound, demand, use } = setUp({
+      slots: 3,
+      read: async (expert, signal) => {
+        if (expert === 4) throw new Error("gone");
+        if (expert > 4) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          if (signal?.aborted) throw signal.reason;
+          late.push(expert);
+        }
+        return expertBytes(10, expert);
+      },
+    });
+    await pager.acquire([demand([0, 1, 2])]);
+    use(0, 1, 2);
+    await expect(pager.acquire([demand([3, 4, 5])])).rejects.toThrow("gone");
+    expect(resident()).toContain(3);
+    expect(resident()).not.toContain(4);
+    const after = resident();
+    expectSound();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(resident()).toEqual(after); // nothing arrives behind the caller's back
+    expect(late).toEqual([]);
+    await pager.acquire([demand([0, 3])]);
+    expect(resident()).toEqual(expect.arrayContaining([0, 3]));
+    expectSound();
+  });
+
+  test("an abort", async () => {
+    const controller = new AbortController();
+    const { pager, reads, resident, expectSound, demand } = setUp({
+      slots: 8,
+      read: async (expert, signal) => {
+        if (expert === 0) return expertBytes(10, 0);
+        if (expert === 1) controller.abort();
+        return new Promise((_, reject) => {
+          if (signal?.aborted) reject(signal.reason);
+          signal?.addEventListener("abort", () => reject(signal.reason));
+        });
+      },
+    });
+    await expect(pager.acquire([demand([0, 1, 2, 3, 4, 5, 6, 7])], controller.signal)).rejects.toThrow(
+      expect.objectContaining({ name: "AbortError" }),
+    );
+    expect(resident()).toEqual([0]);
+    expect(reads.length).toBeLessThan(8);
+    expectSound();
+  });
+
+  test("a signal that has fired before: nothing is read", async () => {
+    const { pager, reads, demand, expectSound } = setUp();
+    await expect(pager.acquire([demand([0])], AbortSignal.abort())).rejects.toThrow(
+      expect.objectContaining({ name: "AbortError" }),
+    );
+    expect(reads).toEqual([]);
+    expectSound();
+  });
+});
+
+test("slots over several bindings", async () => {
+  // Two slots a binding: eight experts take four.
+  const { pager, expectSound, demand } = setUp({ slots: 7, bindingBytes: 2 * SLOT_BYTES });
+  expect(pager.slabs(0).bindings).toHaveLength(4);
+  await pager.acquire([demand([0, 1, 2, 3, 4, 5, 6])]);
+  await pager.acquire([demand([7, 3])]);
+  expectSound();
+});
+
+test("random wants against a model of sets", async () => {
+  const { pager, expectSound, demand, guess, resident, use } = setUp({ slots: 4, policy: "lfru" });
+  let state = 12345;
+  const next = (below: number) => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return (state >>> 16) % below;
+  };
+  for (let step = 0; step < 300; step++) {
+    const wanted = [...new Set([next(8), next(8)])];
+    const guessed = [...new Set([next(8), next(8), next(8)])].filter((expert) => !wanted.includes(expert));
+    await pager.acquire([demand(wanted), guess(guessed)]);
+    for (const expert of wanted) expect(pager.isResident(0, expert)).toBe(true);
+    expect(resident().length).toBeLessThanOrEqual(4);
+    use(...wanted);
+  }
+  expectSound();
+  const { expertsFetched, evictions } = pager.counts;
+  expect(expertsFetched - evictions).toBe(resident().length);
+  expect(pager.residentFlags()).toEqual([
+    { layer: 10, resident: [...Array(8).keys()].map((expert) => pager.isResident(0, expert)) },
+  ]);
+});
+
+test("dispose leaves nothing on the ledger", async () => {
+  const { pager, ledger, demand } = setUp({ layers: 2 });
+  await pager.acquire([demand([0], 1)]);
+  pager.dispose();
+  expect(ledger.byOwner()).toEqual({});
+});
