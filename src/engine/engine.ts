@@ -40,8 +40,8 @@ export interface EngineOptions {
 }
 
 const DEFAULT_CONTEXT = 2048;
-// A software adapter runs a workgroup's threads in turn: few lanes. A GPU wants neighbours to read neighbouring words.
-const SOFTWARE_TUNING: Tuning = { lanes: 4, rows: 16 };
+// A software adapter runs the threads of a workgroup in turn, so a row has one. A GPU wants neighbours to read neighbouring words.
+const SOFTWARE_TUNING: Tuning = { lanes: 1, rows: 16 };
 const GPU_TUNING: Tuning = { lanes: 32, rows: 4 };
 
 export class Engine implements SessionHost {

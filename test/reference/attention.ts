@@ -98,9 +98,11 @@ export interface AttentionDecodeInput extends Omit<PrepareHeadsInput, "positions
 }
 
 /** One token: its heads prepared, its key and value appended to a copy of the cache, its queries over the whole. */
-export function attentionDecode(
-  input: AttentionDecodeInput,
-): { out: Float64Array; kRow: Float64Array; vRow: Float64Array } {
+export function attentionDecode(input: AttentionDecodeInput): {
+  out: Float64Array;
+  kRow: Float64Array;
+  vRow: Float64Array;
+} {
   const { pos, cache, window, numHeads, numKvHeads, headDim } = input;
   const positions = [pos];
   const { q, k: kRow, v: vRow } = prepareHeads({ ...input, positions }); // [H, d], [K, d], [K, d]

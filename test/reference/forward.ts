@@ -8,8 +8,8 @@ import { embed } from "./embed.ts";
 import { experts } from "./experts.ts";
 import { matmul } from "./matmul.ts";
 import { residualNorm } from "./norm.ts";
-import { select } from "./router.ts";
 import type { Selection } from "./router.ts";
+import { select } from "./router.ts";
 import { argmax } from "./sample.ts";
 import { swiglu } from "./swiglu.ts";
 
@@ -75,7 +75,11 @@ export function createReference(spec: ModelSpec, tensor: TensorProvider): Refere
 
       let y = attentionBlock({ h, layer, weights, positions, cache: caches[i]!, hiddenSize, eps }); // [T, D]
       ({ x, h } = residualNorm({
-        x, y, outputGain: outputGain(i, "attnOutputNorm"), inputGain: layerGain(i, "mlpNorm"), eps,
+        x,
+        y,
+        outputGain: outputGain(i, "attnOutputNorm"),
+        inputGain: layerGain(i, "mlpNorm"),
+        eps,
       })); // [T, D], [T, D]
 
       if (layer.mlp.kind === "dense") {
@@ -86,7 +90,11 @@ export function createReference(spec: ModelSpec, tensor: TensorProvider): Refere
         routes.push(describeRoute(i, moe.selection, layer.mlp.topK));
       }
       ({ x, h } = residualNorm({
-        x, y, outputGain: outputGain(i, "mlpOutputNorm"), inputGain: inputGain(i + 1), eps,
+        x,
+        y,
+        outputGain: outputGain(i, "mlpOutputNorm"),
+        inputGain: inputGain(i + 1),
+        eps,
       })); // [T, D], [T, D]
     }
     const head = tensor(spec.tiedEmbeddings ? "embed" : "head"); // [vocab, D]
@@ -128,7 +136,13 @@ function attentionBlock({ h, layer, weights, positions, cache, hiddenSize, eps }
   const projected = [weights("q"), weights("k"), weights("v")].map((w) => matmul(h, w, hiddenSize));
   const qkv = joinColumns(projected, positions.length); // [T, (H + 2K) · d]
   const { q, k, v } = prepareHeads({
-    qkv, numHeads, numKvHeads, headDim, positions, eps, ropeTheta,
+    qkv,
+    numHeads,
+    numKvHeads,
+    headDim,
+    positions,
+    eps,
+    ropeTheta,
     qGain: qkNorm ? weights("qNorm") : null,
     kGain: qkNorm ? weights("kNorm") : null,
   }); // [T, H, d], [T, K, d], [T, K, d]
@@ -156,9 +170,13 @@ function moeBlock(
   const selection = select({ logits, numExperts, topK, renormalize, scale: routingScale }); // [T, topK] twice
   const latent = latentSize === null ? h : matmul(h, weights("latentDown"), hiddenSize); // [T, l]
   const mixed = experts({
-    x: latent, ...selection, topK,
+    x: latent,
+    ...selection,
+    topK,
     expertWeights: (e) => ({
-      gate: weights(`experts.${e}.gate`), up: weights(`experts.${e}.up`), down: weights(`experts.${e}.down`),
+      gate: weights(`experts.${e}.gate`),
+      up: weights(`experts.${e}.up`),
+      down: weights(`experts.${e}.down`),
     }),
   }); // [T, l]
   const y = latentSize === null ? mixed : matmul(mixed, weights("latentUp"), latentSize); // [T, D]

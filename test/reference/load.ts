@@ -101,31 +101,50 @@ const GGUF_DTYPES: Readonly<Record<number, string>> = { 0: "F32", 1: "F16", 8: "
 export function loadGguf(bytes: Uint8Array): Checkpoint {
   const view = viewOf(bytes);
   let at = 4;
-  const u32 = (): number => view.getUint32((at += 4) - 4, true);
-  const u64 = (): number => Number(view.getBigUint64((at += 8) - 8, true));
+  /** Where the next `size` bytes begin; they are taken. */
+  const take = (size: number): number => {
+    at += size;
+    return at - size;
+  };
+  const u32 = (): number => view.getUint32(take(4), true);
+  const u64 = (): number => Number(view.getBigUint64(take(8), true));
   const string = (): string => {
     const length = u64();
-    return new TextDecoder().decode(bytes.subarray(at, (at += length)));
+    const start = take(length);
+    return new TextDecoder().decode(bytes.subarray(start, start + length));
   };
   const value = (type: number): unknown => {
     switch (type) {
-      case 0: return view.getUint8(at++);
-      case 1: return view.getInt8(at++);
-      case 2: return view.getUint16((at += 2) - 2, true);
-      case 3: return view.getInt16((at += 2) - 2, true);
-      case 4: return u32();
-      case 5: return view.getInt32((at += 4) - 4, true);
-      case 6: return view.getFloat32((at += 4) - 4, true);
-      case 7: return view.getUint8(at++) !== 0;
-      case 8: return string();
+      case 0:
+        return view.getUint8(take(1));
+      case 1:
+        return view.getInt8(take(1));
+      case 2:
+        return view.getUint16(take(2), true);
+      case 3:
+        return view.getInt16(take(2), true);
+      case 4:
+        return u32();
+      case 5:
+        return view.getInt32(take(4), true);
+      case 6:
+        return view.getFloat32(take(4), true);
+      case 7:
+        return view.getUint8(take(1)) !== 0;
+      case 8:
+        return string();
       case 9: {
         const elementType = u32();
         return Array.from({ length: u64() }, () => value(elementType));
       }
-      case 10: return u64();
-      case 11: return Number(view.getBigInt64((at += 8) - 8, true));
-      case 12: return view.getFloat64((at += 8) - 8, true);
-      default: throw new Error(`GGUF value type ${type} at byte ${at}`);
+      case 10:
+        return u64();
+      case 11:
+        return Number(view.getBigInt64(take(8), true));
+      case 12:
+        return view.getFloat64(take(8), true);
+      default:
+        throw new Error(`GGUF value type ${type} at byte ${at}`);
     }
   };
 
@@ -211,15 +230,18 @@ function maiSpec(config: Readonly<Record<string, unknown>>): ModelSpec {
         ropeTheta: isLocal ? number("rope_theta") : null,
         qkNorm: true,
       },
-      mlp: mlpTypes[i] === "dense" ? { kind: "dense", innerSize: number("intermediate_size") } : {
-        kind: "moe",
-        numExperts: number("num_experts"),
-        topK: number("num_experts_per_tok"),
-        latentSize: number("moe_latent_size"),
-        innerSize: number("moe_intermediate_size"),
-        renormalize: config.norm_topk_prob === true,
-        routingScale: number("routed_scaling_factor", 1),
-      },
+      mlp:
+        mlpTypes[i] === "dense"
+          ? { kind: "dense", innerSize: number("intermediate_size") }
+          : {
+              kind: "moe",
+              numExperts: number("num_experts"),
+              topK: number("num_experts_per_tok"),
+              latentSize: number("moe_latent_size"),
+              innerSize: number("moe_intermediate_size"),
+              renormalize: config.norm_topk_prob === true,
+              routingScale: number("routed_scaling_factor", 1),
+            },
       outputNorms: true,
     };
   };

@@ -27,7 +27,10 @@ export function select({ logits, numExperts, topK, renormalize, scale }: SelectI
     const row = Array.from({ length: numExperts }, (_, e) => logits[t * numExperts + e]!); // [E]
     const probabilities = softmax(row); // [E]
     // Ranked by logit: exp may map two different logits to one probability, never the other way round.
-    const chosen = row.map((_, e) => e).sort((a, b) => row[b]! - row[a]! || a - b).slice(0, topK); // [topK]
+    const chosen = row
+      .map((_, e) => e)
+      .sort((a, b) => row[b]! - row[a]! || a - b)
+      .slice(0, topK); // [topK]
     const sum = renormalize ? chosen.reduce((total, e) => total + probabilities[e]!, 0) : 1;
     chosen.forEach((e, rank) => {
       expertIds[t * topK + rank] = e;

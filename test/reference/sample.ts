@@ -41,9 +41,12 @@ export function sampleScores(input: SampleInput): Float64Array {
 }
 
 /** Ids that may be drawn, ascending; temperature above 0. */
-export function keptSet(
-  { logits, temperature, topK, topP }: Pick<SampleInput, "logits" | "temperature" | "topK" | "topP">,
-): number[] {
+export function keptSet({
+  logits,
+  temperature,
+  topK,
+  topP,
+}: Pick<SampleInput, "logits" | "temperature" | "topK" | "topP">): number[] {
   let kept = Array.from({ length: logits.length }, (_, id) => id).sort((a, b) => logits[b]! - logits[a]! || a - b);
   if (topK > 0) kept = takeWithTies(kept, logits, topK);
   if (topP < 1) {

@@ -16,12 +16,14 @@ test("safetensors: F32, F16, BF16, and metadata skipped", () => {
   const halves = [0x3c00, 0xc000, 0x0001, 0x83ff, 0x7bff, 0xfc00, 0x8000]; // 1, -2, subnormals, largest, -inf, -0
   const bfloats = [0x3f80, 0xc049, 0x0001];
   const data = [...f32(1.5), ...halves.flatMap((h) => little(h, 2)), ...bfloats.flatMap((b) => little(b, 2))];
-  const header = utf8(JSON.stringify({
-    __metadata__: { format: "pt" },
-    a: { dtype: "F32", shape: [], data_offsets: [0, 4] },
-    b: { dtype: "F16", shape: [7, 1], data_offsets: [4, 18] },
-    c: { dtype: "BF16", shape: [3], data_offsets: [18, 24] },
-  }));
+  const header = utf8(
+    JSON.stringify({
+      __metadata__: { format: "pt" },
+      a: { dtype: "F32", shape: [], data_offsets: [0, 4] },
+      b: { dtype: "F16", shape: [7, 1], data_offsets: [4, 18] },
+      c: { dtype: "BF16", shape: [3], data_offsets: [18, 24] },
+    }),
+  );
   const file = unaligned([...little(header.length, 8), ...header, ...data]);
   const { config, tensors } = loadSafetensors(unaligned(utf8('{"x":1}')), file);
   expect(config).toEqual({ x: 1 });
@@ -38,7 +40,10 @@ test("GGUF: metadata of every kind, alignment, Q8_0 blocks, dimensions reversed"
   const tensor = (name: string, dims: number[], type: number, offset: number) =>
     [text(name), little(dims.length, 4), ...dims.map((d) => little(d, 8)), little(type, 4), little(offset, 8)].flat();
   const head = [
-    ...utf8("GGUF"), ...little(3, 4), ...little(3, 8), ...little(6, 8),
+    ...utf8("GGUF"),
+    ...little(3, 4),
+    ...little(3, 8),
+    ...little(6, 8),
     ...entry("general.alignment", 4, little(64, 4)),
     ...entry("flags", 9, [...little(7, 4), ...little(2, 8), 1, 0]),
     ...entry("words", 9, [...little(8, 4), ...little(2, 8), ...text("a"), ...text("é")]),
@@ -50,11 +55,18 @@ test("GGUF: metadata of every kind, alignment, Q8_0 blocks, dimensions reversed"
     ...tensor("b", [1], 30, 192),
   ];
   const padding = new Array<number>((64 - (head.length % 64)) % 64).fill(0);
-  const block = (scale: number, first: number) =>
-    [...little(scale, 2), ...Array.from({ length: 32 }, (_, i) => (first + i) & 255)];
+  const block = (scale: number, first: number) => [
+    ...little(scale, 2),
+    ...Array.from({ length: 32 }, (_, i) => (first + i) & 255),
+  ];
   const data = [
-    ...block(0x3800, -128), ...block(0xbc00, 96), ...new Array<number>(60).fill(0), // 0.5 and -1
-    ...little(0x4200, 2), ...little(0, 2), ...new Array<number>(60).fill(0), ...little(0x4040, 2),
+    ...block(0x3800, -128),
+    ...block(0xbc00, 96),
+    ...new Array<number>(60).fill(0), // 0.5 and -1
+    ...little(0x4200, 2),
+    ...little(0, 2),
+    ...new Array<number>(60).fill(0),
+    ...little(0x4040, 2),
   ];
   const { config, tensors } = loadGguf(unaligned([...head, ...padding, ...data]));
   expect(config).toMatchObject({ flags: [true, false], words: ["a", "é"], real: 0.5, minus: -2, big: 2 ** 40 });

@@ -36,7 +36,15 @@ describe("norm", () => {
       const squares = out.slice(row * 50, row * 50 + 50).reduce((sum, v) => sum + v * v, 0);
       expect(squares / 50).toBeCloseTo(1, 12);
     }
-    assertClose(rmsNorm(x.map((v) => v * 8), new Float64Array(50).fill(1), 0), out, ROUNDING);
+    assertClose(
+      rmsNorm(
+        x.map((v) => v * 8),
+        new Float64Array(50).fill(1),
+        0,
+      ),
+      out,
+      ROUNDING,
+    );
   });
 
   test("by hand, epsilon under the root", () => {
@@ -156,7 +164,11 @@ describe("router", () => {
 
   test("rows are independent", () => {
     const { expertIds } = select({
-      logits: [0, 1, 2, 9, 8, 7], numExperts: 3, topK: 1, renormalize: true, scale: 1,
+      logits: [0, 1, 2, 9, 8, 7],
+      numExperts: 3,
+      topK: 1,
+      renormalize: true,
+      scale: 1,
     });
     expect([...expertIds]).toEqual([2, 0]);
   });
@@ -182,7 +194,11 @@ describe("experts", () => {
     const expected = expert(first, bank[0]!).map((a, c) => 0.5 * a + 0.25 * expert(first, bank[3]!)[c]!);
     assertClose(out.slice(0, width), expected, ROUNDING);
     assertClose(out.slice(width, 2 * width), expert(x.slice(width, 2 * width), bank[2]!), ROUNDING);
-    assertClose(out.slice(2 * width), expert(x.slice(2 * width), bank[3]!).map((a) => a * (0.1 + 0.2)), ROUNDING);
+    assertClose(
+      out.slice(2 * width),
+      expert(x.slice(2 * width), bank[3]!).map((a) => a * (0.1 + 0.2)),
+      ROUNDING,
+    );
   });
 
   test("combine adds in rank order", () => {
