@@ -173,7 +173,7 @@ export class EngineHost implements EngineHostApi {
   async disposeSession(sessionId: number): Promise<void> {
     const session = this.#sessions.get(sessionId);
     this.#sessions.delete(sessionId);
-    if (session) await this.#loaded().exclusive(async () => session.dispose());
+    if (session) await this.#loaded().disposeSession(session);
   }
 
   async dispose(): Promise<Readonly<Record<string, number>>> {

@@ -2,8 +2,6 @@
  * What may cross the worker border, and what a page sees: plain, structured-cloneable data only. No tensor, GPU object
  * or raw configuration is here.
  */
-import type { AdapterSummary } from "../engine/types.ts";
-import type { ModelSpec } from "../models/spec.ts";
 import type { PolicyName } from "../pager/policy.ts";
 
 export type {
@@ -71,10 +69,4 @@ export interface GenerateOptions {
   /** Ids that end the text; they are not yielded. Default: the model's own. */
   readonly stopIds?: readonly number[];
   readonly signal?: AbortSignal;
-}
-
-/** Plain facts of a loaded model. */
-export interface ModelInfo {
-  readonly spec: ModelSpec;
-  readonly adapter: AdapterSummary;
 }

@@ -101,8 +101,21 @@ export class Engine implements SessionHost {
       const logits = this.gpu.ledger.create("scratch", "logits", this.sizes.vocab * 4, STORAGE_USAGE);
       const session = new Session(this, kv, logits, contextLength);
       this.#sessions.set(session, bytes);
-      await session.prepare();
+      try {
+        await session.prepare();
+      } catch (error) {
+        session.dispose();
+        throw error;
+      }
       return session;
+    });
+  }
+
+  /** Frees a session between two steps, and gives back to the slots what it had taken of them. */
+  disposeSession(session: Session): Promise<void> {
+    return this.exclusive(async () => {
+      session.dispose();
+      await this.#resize(this.#plan.budgetBytes, this.#sessionBytes());
     });
   }
 
@@ -163,13 +176,23 @@ export class Engine implements SessionHost {
   async #resize(budgetBytes: number, liveSessionBytes: number): Promise<MemoryPlan> {
     const reserved = sessionBytes(this.spec, this.sizes, reservedContext(this.spec, this.#options));
     const plan = planMemory(this.#needs, Math.max(reserved, liveSessionBytes), budgetBytes);
-    if (plan.slotsPerLayer !== this.#plan.slotsPerLayer) {
-      await this.parts.pager.resize(plan.slotsPerLayer);
-      this.parts.host.reset();
-      this.generation += 1;
-    }
+    if (plan.slotsPerLayer !== this.#plan.slotsPerLayer) await this.#resizeSlots(plan.slotsPerLayer);
     this.#plan = plan;
     return plan;
+  }
+
+  /** Memory refused for the new slots brings the old number back, and the refusal is told. */
+  async #resizeSlots(slotsPerLayer: number): Promise<void> {
+    const { pager, host } = this.parts;
+    try {
+      await pager.resize(slotsPerLayer);
+    } catch (error) {
+      await pager.resize(this.#plan.slotsPerLayer);
+      throw error;
+    } finally {
+      host.reset();
+      this.generation += 1;
+    }
   }
 
   #sessionBytes(): number {

@@ -71,6 +71,7 @@ export async function runPrefill(
   for (const { before, moe } of plan.layers) {
     pending.push(...before(tokens));
     if (!moe) continue;
+    signal?.throwIfAborted(); // what was written of this chunk lies behind the timeline's end
     const routing = await readRouting(parts, pending, tokens, moe.mlp.topK); // one read-back an MoE layer
     routed.push(await runExperts(parts, moe, routing, signal));
     pending = moe.after(tokens);
@@ -94,6 +95,7 @@ async function runExperts(
   runWave(parts, plan, grouped, resident);
   const room = pager.numSlots(plan.moe);
   for (let first = 0; first < missing.length; first += room) {
+    signal?.throwIfAborted();
     const wave = missing.slice(first, first + room);
     await pager.acquire([{ moe: plan.moe, experts: wave, guess: false }], signal);
     runWave(parts, plan, grouped, wave);

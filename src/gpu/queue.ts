@@ -80,8 +80,8 @@ export class Queue {
    */
   async submitAndRead(commands: readonly Command[], spans: readonly Span[]): Promise<ArrayBuffer> {
     const total = spans.reduce((sum, span) => sum + span.bytes, 0);
-    const staging = this.#takeStaging(total);
     const encoder = this.#record(commands);
+    const staging = this.#takeStaging(total);
     let at = 0;
     for (const span of spans) {
       encoder.copyBufferToBuffer(span.buffer.buffer, span.offset, staging.buffer, at, span.bytes);
