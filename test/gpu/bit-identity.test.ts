@@ -81,6 +81,11 @@ async function withEngine(
   expect(gpu.ledger.byOwner()).toEqual({});
 }
 
+/** The prompt and its first `steps` tokens. */
+function beginning({ ids, bits }: Answer, steps: number): Answer {
+  return { ids: ids.slice(0, steps), bits: bits.slice(0, steps + 1) };
+}
+
 /** One session cold, the same again after rewind(0), and a second session. */
 async function coldWarmSecond(tested: Case, engine: Started): Promise<void> {
   const { prompt, expected } = tested;
@@ -91,7 +96,7 @@ async function coldWarmSecond(tested: Case, engine: Started): Promise<void> {
   expect(difference(await answer(session, prompt, steps), expected), "warm").toBe("");
   session.dispose();
   const second = await engine.createSession(CONTEXT);
-  expect(difference(await answer(second, prompt, steps), expected), "second session").toBe("");
+  expect(difference(await answer(second, prompt, 12), beginning(expected, 12)), "second session").toBe("");
 }
 
 describe("base-f32: 16 experts, top-4", () => {
@@ -215,12 +220,12 @@ describe("base-f32: 16 experts, top-4", () => {
     const twoSessions = base.plan.kvBytes; // room for the cache of the second
     const larger = { ...base, plan: { ...base.plan, minBudgetBytes: base.plan.minBudgetBytes + twoSessions } };
     await withEngine(larger, 1, {}, async (engine) => {
-      expected = await answer(await engine.createSession(CONTEXT), other, STEPS);
+      expected = await answer(await engine.createSession(CONTEXT), other, 16);
     });
     await withEngine(larger, 0, { policy: "lru" }, async (engine) => {
       const [a, b] = [await engine.createSession(CONTEXT), await engine.createSession(CONTEXT)];
-      const [one, two] = await Promise.all([answer(a, base.prompt, STEPS), answer(b, other, STEPS)]);
-      expect(difference(one, base.expected)).toBe("");
+      const [one, two] = await Promise.all([answer(a, base.prompt, 16), answer(b, other, 16)]);
+      expect(difference(one, beginning(base.expected, 16))).toBe("");
       expect(difference(two, expected!)).toBe("");
     });
   });
@@ -249,14 +254,14 @@ describe("base-f32: 16 experts, top-4", () => {
   it("generate gives the ids of manual decoding when greedy, and equal ids for a seed at every budget", async () => {
     const drawn = new Set<string>();
     const greedy = new Set<string>();
-    for (const fraction of [0, 0.5, 1]) {
+    for (const fraction of [0, 1]) {
       await withEngine(base, fraction, { policy: fraction === 0 ? "lru" : "lfru" }, async (engine) => {
         const session = await engine.createSession(CONTEXT);
         const run = async (settings: GenerateSettings) => {
           session.rewind(0);
           await session.prefill(base.prompt);
           const ids: number[] = [];
-          const all = { maxTokens: 16, stopIds: [], ...settings };
+          const all = { maxTokens: 10, stopIds: [], ...settings };
           for await (const id of generate(session, all, [], () => undefined)) ids.push(id);
           return ids;
         };
@@ -264,12 +269,12 @@ describe("base-f32: 16 experts, top-4", () => {
         const last = await session.decode(7); // after generated tokens the timeline is as after decoded ones
         session.rewind(0);
         await session.prefill(base.prompt);
-        for (const id of base.expected.ids.slice(0, 16)) await session.decode(id);
+        for (const id of base.expected.ids.slice(0, 10)) await session.decode(id);
         expect(bitDifference(await session.decode(7), last)).toBe("");
         drawn.add((await run({ temperature: 1.1, topK: 40, topP: 0.95, seed: 20_250 })).join());
       });
     }
-    expect([...greedy]).toEqual([base.expected.ids.slice(0, 16).join()]);
+    expect([...greedy]).toEqual([base.expected.ids.slice(0, 10).join()]);
     expect(drawn.size).toBe(1);
     expect([...drawn][0]).not.toBe([...greedy][0]);
   });
@@ -304,8 +309,7 @@ describe("norm-topk-bf16: 48 experts, top-8, 12 layers", () => {
       const session = await engine.createSession(CONTEXT);
       expect(difference(await answer(session, norm.prompt, STEPS), norm.expected), "cold").toBe("");
       session.rewind(0);
-      const short = { ids: norm.expected.ids.slice(0, 8), bits: norm.expected.bits.slice(0, 9) };
-      expect(difference(await answer(session, norm.prompt, 8), short), "warm").toBe("");
+      expect(difference(await answer(session, norm.prompt, 8), beginning(norm.expected, 8)), "warm").toBe("");
     });
   });
 });
@@ -324,8 +328,7 @@ describe("the default model: 64 experts, top-8, Q8_0", () => {
   ])("same bits with $fraction of the experts", async ({ fraction, steps }) => {
     await withEngine(tales, fraction, {}, async (engine) => {
       const session = await engine.createSession(CONTEXT);
-      const short = { ids: tales.expected.ids.slice(0, steps), bits: tales.expected.bits.slice(0, steps + 1) };
-      expect(difference(await answer(session, tales.prompt, steps), short)).toBe("");
+      expect(difference(await answer(session, tales.prompt, steps), beginning(tales.expected, steps))).toBe("");
       expect(engine.stats().expertMisses).toBeGreaterThan(0);
     });
   });

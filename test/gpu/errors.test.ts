@@ -362,7 +362,7 @@ describe("in an engine", () => {
       await soundAgain(rig);
     }));
 
-  it("a server that ignores Range: SourceError with the remedy when the file is large, no matter when it is small", async () => {
+  it("a server that ignores Range: SourceError with a remedy when the file is large", async () => {
     const large = new Uint8Array(9 * 1024 * 1024);
     large.set(makeGguf(gguf));
     const service = new Service({ ...folder, "model.gguf": large });

@@ -96,7 +96,7 @@ describe("the same folder", () => {
   const memory = () => Object.entries(folder).map(([name, bytes]) => ({ name, bytes }));
   const picked = () => memory().map(({ name, bytes }) => new File([bytes], name));
 
-  it("from memory, from picked files in any order and from an address without a slash gives the same bits", async () => {
+  it("from memory, from picked files in any order, from an address without a slash gives the same bits", async () => {
     const sources = [
       openFileSet(memory()),
       openFileSet(picked()),

@@ -1,4 +1,4 @@
-/** Sessions through the public door: what they refuse, where generation ends, and what the timeline holds afterwards. */
+/** Sessions through the public door: what they refuse, where generation ends, what the timeline holds afterwards. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/client/types.ts";
 import { loadModel, type Model, type Session, UnsupportedError, UsageError } from "../../src/index.ts";
