@@ -155,6 +155,7 @@ export class Engine implements SessionHost {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const session of [...this.#sessions.keys()]) session.dispose();
+    this.gpu.queue.dispose();
     this.gpu.ledger.destroyAll();
   }
 

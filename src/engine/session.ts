@@ -69,13 +69,13 @@ export class Session {
   }
 
   /** Appends `ids`, by the prefill path. @returns logits [vocab] after the last. */
-  prefill(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
+  async prefill(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
     if (ids.length === 0) throw new UsageError("prefill needs at least one token id.");
     return this.#append(ids, "prefill", signal);
   }
 
   /** Appends `id`, by the decode path. @returns logits [vocab] after it. */
-  decode(id: number, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
+  async decode(id: number, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
     return this.#append([id], "decode", signal);
   }
 
@@ -98,7 +98,7 @@ export class Session {
    * Draws the token that follows the timeline; it is not appended.
    * @throws UsageError when the timeline is empty.
    */
-  sampleNext(sampling: Sampling, signal?: AbortSignal): Promise<number> {
+  async sampleNext(sampling: Sampling, signal?: AbortSignal): Promise<number> {
     this.#check();
     return this.#host.exclusive(async () => {
       if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");

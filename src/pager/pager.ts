@@ -131,7 +131,13 @@ export class Pager {
     const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     const limit = createLimiter(PARALLEL_READS);
     const load = async ({ moe, expert, guess }: (typeof missing)[number]) => {
-      const bytes = await this.#state(moe).spec.read(expert, until);
+      const bytes = await this.#state(moe)
+        .spec.read(expert, until)
+        .catch((error: unknown) => {
+          if (guess && !until.aborted) return undefined; // the step can do without; a demand will ask again
+          throw error;
+        });
+      if (!bytes) return;
       this.#place(moe, expert, guess, guess ? [named(moe, true)] : [named(moe, true), named(moe, false)], bytes);
     };
     const loads = missing.map((want) => limit(() => load(want), until));

@@ -249,6 +249,19 @@ describe("resize", () => {
 });
 
 describe("what goes wrong half-way leaves a sound state", () => {
+  test("a guess that fails to arrive is done without", async () => {
+    const { pager, resident, expectSound, demand, guess } = setUp({
+      layers: 2,
+      read: async () => {
+        throw new DeviceError("gone");
+      },
+    });
+    await expect(pager.acquire([guess([7], 1)])).resolves.toBeUndefined();
+    await expect(pager.acquire([demand([7], 1)])).rejects.toThrow("gone");
+    expect(resident(1)).toEqual([]);
+    expectSound();
+  });
+
   test("a read that fails", async () => {
     const late: number[] = [];
     const { pager, resident, expectSound, demand, use } = setUp({
