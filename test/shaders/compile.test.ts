@@ -36,7 +36,7 @@ import { type WatchedGpu, watchGpu } from "../gpu/kernels/watched-gpu.ts";
 const DTYPES: readonly DType[] = ["F32", "F16", "BF16", "Q8_0"];
 const SLABS = [1, 2, 4] as const;
 // Those of src/engine/engine.ts: a software adapter's and a GPU's.
-const SOFTWARE: Tuning = { lanes: 4, rows: 16 };
+const SOFTWARE: Tuning = { lanes: 1, rows: 16 };
 const TUNINGS: readonly Tuning[] = [SOFTWARE, { lanes: 32, rows: 4 }];
 const ROWS = 8;
 const COLS = 32;

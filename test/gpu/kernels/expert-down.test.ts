@@ -3,7 +3,7 @@ import { expertDown } from "../../../src/kernels/expert-down.ts";
 import { ABSENT } from "../../../src/pager/slot-table.ts";
 import { matvec } from "../../reference/matvec.ts";
 import { EXPERT_CASES, EXPERT_TITLE, type ExpertSizes, type RandomExperts, randomExperts } from "./experts-fixture.ts";
-import { inRows, normals, useBench, wordsOf, written } from "./harness.ts";
+import { ENGINE_TUNINGS, inRows, normals, TEST_TUNING, useBench, wordsOf, written } from "./harness.ts";
 
 const bench = useBench();
 
@@ -19,7 +19,7 @@ function randomToken({ inner }: RandomExperts, chosen: readonly number[]): Token
   return { chosen, weights, act: normals(bench.random, chosen.length * inner, 1 / Math.sqrt(inner)) };
 }
 
-async function run(experts: RandomExperts, { chosen, weights, act }: Token, tuning = { lanes: 4, rows: 16 }) {
+async function run(experts: RandomExperts, { chosen, weights, act }: Token, tuning = TEST_TUNING) {
   const { layer, down, slots, inner, width } = experts;
   const routingAt = 9;
   const record = [...chosen, ...chosen.map((expert) => slots[expert]!), ...wordsOf(weights)];
@@ -58,7 +58,7 @@ async function compare(sizes: ExpertSizes, tuning?: { lanes: number; rows: numbe
 
 test.each(EXPERT_CASES)(EXPERT_TITLE, (sizes) => compare(sizes));
 
-test("with a GPU's tuning", () => compare(EXPERT_CASES[4]!, { lanes: 32, rows: 4 }));
+test.each(ENGINE_TUNINGS)("with $lanes lanes, $rows rows", (tuning) => compare(EXPERT_CASES[4]!, tuning));
 
 test("more rows than one grid dimension has workgroups", () => {
   const sizes = { dtypes: ["F16", "F16", "F16"] as const, width: 66_001, inner: 2 };

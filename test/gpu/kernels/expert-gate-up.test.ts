@@ -4,17 +4,12 @@ import { ABSENT } from "../../../src/pager/slot-table.ts";
 import { matvec } from "../../reference/matvec.ts";
 import { swiglu } from "../../reference/swiglu.ts";
 import { EXPERT_CASES, EXPERT_TITLE, type ExpertSizes, type RandomExperts, randomExperts } from "./experts-fixture.ts";
-import { inRows, normals, useBench, written } from "./harness.ts";
+import { ENGINE_TUNINGS, inRows, normals, TEST_TUNING, useBench, written } from "./harness.ts";
 
 const bench = useBench();
 
 /** One token's `x` through the experts `chosen`. */
-async function run(
-  experts: RandomExperts,
-  chosen: readonly number[],
-  x: Float32Array,
-  tuning = { lanes: 4, rows: 16 },
-) {
+async function run(experts: RandomExperts, chosen: readonly number[], x: Float32Array, tuning = TEST_TUNING) {
   const { layer, gate, up, slots, inner, width } = experts;
   const topK = chosen.length;
   const routingAt = 6;
@@ -57,7 +52,7 @@ async function compare(sizes: ExpertSizes, tuning?: { lanes: number; rows: numbe
 
 test.each(EXPERT_CASES)(EXPERT_TITLE, (sizes) => compare(sizes));
 
-test("with a GPU's tuning", () => compare(EXPERT_CASES[4]!, { lanes: 32, rows: 4 }));
+test.each(ENGINE_TUNINGS)("with $lanes lanes, $rows rows", (tuning) => compare(EXPERT_CASES[4]!, tuning));
 
 test("an absent expert leaves zeros, the others their results", async () => {
   const experts = randomExperts(bench, { ...EXPERT_CASES[3]!, numSlots: 4 });

@@ -42,7 +42,7 @@ async function compare(dtype: DType, tokens: number, rows: number, width: number
   const cols = storableCols(dtype, width);
   const matrix = randomMatrix(bench.random, dtype, rows, cols);
   const x = normals(bench.random, tokens * cols);
-  bench.agrees(await run(x, matrix, tokens), reference.matmul(x, matrix.values, cols));
+  bench.agrees(await run(x, matrix, tokens), reference.matmul(x, matrix.values, cols), undefined, Math.sqrt(cols));
 }
 
 describe.each(DTYPES)("%s", (dtype) => {

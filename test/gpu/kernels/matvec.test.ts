@@ -4,16 +4,22 @@ import type { DType } from "../../../src/formats/dtype.ts";
 import { folded } from "../../../src/kernels/kernel.ts";
 import { matvec } from "../../../src/kernels/matvec.ts";
 import * as reference from "../../reference/matvec.ts";
-import { DTYPES, inQuads, normals, randomMatrix, storableCols, useBench, written } from "./harness.ts";
+import {
+  DTYPES,
+  ENGINE_TUNINGS,
+  inQuads,
+  normals,
+  randomMatrix,
+  storableCols,
+  TEST_TUNING,
+  useBench,
+  written,
+} from "./harness.ts";
 
 const bench = useBench();
-const TUNINGS = [
-  { lanes: 4, rows: 16 },
-  { lanes: 32, rows: 4 },
-];
 
 /** Random matrices of these storage types and rows, side by side in one output. */
-async function compare(dtypes: readonly DType[], rows: readonly number[], width: number, tuning = TUNINGS[0]!) {
+async function compare(dtypes: readonly DType[], rows: readonly number[], width: number, tuning = TEST_TUNING) {
   const { random } = bench;
   const cols = dtypes.reduce((most, dtype) => storableCols(dtype, most), width);
   const x = normals(random, cols);
@@ -26,7 +32,7 @@ async function compare(dtypes: readonly DType[], rows: readonly number[], width:
   const result = await bench.result([matvec(bench.host(tuning), segments, xBuffer, out)], out);
   for (const [i, matrix] of matrices.entries()) {
     const own = result.subarray(starts[i]!, starts[i]! + rows[i]!);
-    bench.agrees(own, reference.matvec(x, matrix.values), `segment ${i}`);
+    bench.agrees(own, reference.matvec(x, matrix.values), `segment ${i}`, Math.sqrt(cols));
     own.fill(-777.25);
   }
   written(result, { rows: 0, cols: 0 });
@@ -44,7 +50,7 @@ describe.each(DTYPES)("%s", (dtype) => {
 
   test("a random shape", () => compare([dtype], [bench.random.int(1, 90)], bench.random.int(1, 400)));
 
-  test("with a GPU's tuning", () => compare([dtype], [23], 390, TUNINGS[1]));
+  test.each(ENGINE_TUNINGS)("with $lanes lanes, $rows rows", (tuning) => compare([dtype], [23], 390, tuning));
 });
 
 describe("several matrices in one dispatch", () => {
@@ -55,7 +61,9 @@ describe("several matrices in one dispatch", () => {
     { dtypes: ["Q8_0", "F32", "BF16"], rows: [17, 1, 30] },
   ] as const)("$dtypes, rows $rows", ({ dtypes, rows }) => compare(dtypes, rows, 70));
 
-  test("with a GPU's tuning", () => compare(["Q8_0", "F32", "BF16"], [7, 3, 5], 64, TUNINGS[1]));
+  test.each(ENGINE_TUNINGS)("with $lanes lanes, $rows rows", (tuning) => {
+    return compare(["Q8_0", "F32", "BF16"], [7, 3, 5], 64, tuning);
+  });
 });
 
 test("more rows than one grid dimension has workgroups", async () => {

@@ -38,7 +38,7 @@ async function compare(kind: (typeof KINDS)[number], tokens: number, cols: numbe
   });
   const region = { rows: tokens, cols: padded };
   // Quads as they are: padding columns must come out as zero.
-  bench.agrees(written(xResult!, region), inQuads(expected.x, cols), "x");
+  bench.agrees(written(xResult!, region), inQuads(expected.x, cols), "x", scale);
   bench.agrees(written(hResult!, region), inQuads(expected.h, cols), "h");
   if (kind === "none") expect(written(xResult!, region)).toEqual(inQuads(x, cols));
 }
