@@ -66,7 +66,7 @@ fn top_k_cut(lane: u32) -> u32 {
   return cut;
 }
 
-// The largest cut, not below `floor_cut`, that still keeps a share top_p of the mass above `floor_cut`.
+// The largest cut that still keeps a share top_p of the mass above `floor_cut`.
 fn top_p_cut(floor_cut: u32, lane: u32) -> u32 {
   if (sampling.top_p >= 1.0) { return floor_cut; }
   var largest = -3.4e38;
@@ -79,7 +79,7 @@ fn top_p_cut(floor_cut: u32, lane: u32) -> u32 {
     let mass = mass_from(tried, largest, lane);
     cut = select(cut, tried, mass >= wanted && mass > 0.0); // never an empty set, even at top_p 0
   }
-  return max(cut, floor_cut);
+  return cut;
 }
 
 @compute @workgroup_size(WG)
