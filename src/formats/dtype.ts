@@ -1,14 +1,49 @@
 /** Storage types of checkpoint tensors and their block geometry: elements and bytes per quantisation block. */
-export type DType = "F32" | "F16" | "BF16" | "Q8_0";
+
+/** Types that store every element on its own. */
+export type PlainDType = "F32" | "F16" | "BF16";
+
+/** Types that store elements in blocks with common scales; the names are ggml's, and so is what they mean. */
+export type BlockDType =
+  | "Q4_0"
+  | "Q4_1"
+  | "Q5_0"
+  | "Q5_1"
+  | "Q8_0"
+  | "Q2_K"
+  | "Q3_K"
+  | "Q4_K"
+  | "Q5_K"
+  | "Q6_K"
+  | "IQ4_NL"
+  | "MXFP4";
+
+export type DType = PlainDType | BlockDType;
 
 /** Elements and bytes of one block of each storage type; plain types are blocks of one element. */
 export const BLOCKS: Readonly<Record<DType, { readonly elements: number; readonly bytes: number }>> = {
   F32: { elements: 1, bytes: 4 },
   F16: { elements: 1, bytes: 2 },
   BF16: { elements: 1, bytes: 2 },
-  // 16-bit float scale, then 32 signed bytes: element i = scale * q[i] (ggml's block_q8_0).
+  // The parts of a block are listed in weights/layout.ts, their meaning in weights/dequantize.ts.
+  Q4_0: { elements: 32, bytes: 18 },
+  Q4_1: { elements: 32, bytes: 20 },
+  Q5_0: { elements: 32, bytes: 22 },
+  Q5_1: { elements: 32, bytes: 24 },
   Q8_0: { elements: 32, bytes: 34 },
+  Q2_K: { elements: 256, bytes: 84 },
+  Q3_K: { elements: 256, bytes: 110 },
+  Q4_K: { elements: 256, bytes: 144 },
+  Q5_K: { elements: 256, bytes: 176 },
+  Q6_K: { elements: 256, bytes: 210 },
+  IQ4_NL: { elements: 32, bytes: 18 },
+  MXFP4: { elements: 32, bytes: 17 },
 };
+
+/** Whether `dtype` stores every element on its own. */
+export function isPlain(dtype: DType): dtype is PlainDType {
+  return BLOCKS[dtype].elements === 1;
+}
 
 /** Bytes that `numElements` occupy in `dtype`; `numElements` must be whole blocks. */
 export function storedBytes(dtype: DType, numElements: number): number {

@@ -24,28 +24,29 @@ export const SCALAR_BYTES: ReadonlyMap<number, 1 | 2 | 4 | 8> = new Map([
 export const DTYPES: ReadonlyMap<number, DType> = new Map([
   [0, "F32"],
   [1, "F16"],
-  [8, "Q8_0"],
-  [30, "BF16"],
-]);
-
-/** Names of those that it does not, for the refusal. */
-const OTHER_DTYPES: ReadonlyMap<number, string> = new Map([
   [2, "Q4_0"],
   [3, "Q4_1"],
   [6, "Q5_0"],
   [7, "Q5_1"],
-  [9, "Q8_1"],
+  [8, "Q8_0"],
   [10, "Q2_K"],
   [11, "Q3_K"],
   [12, "Q4_K"],
   [13, "Q5_K"],
   [14, "Q6_K"],
+  [20, "IQ4_NL"],
+  [30, "BF16"],
+  [39, "MXFP4"],
+]);
+
+/** Names of those that it does not, for the refusal. */
+const OTHER_DTYPES: ReadonlyMap<number, string> = new Map([
+  [9, "Q8_1"],
   [15, "Q8_K"],
   [16, "IQ2_XXS"],
   [17, "IQ2_XS"],
   [18, "IQ3_XXS"],
   [19, "IQ1_S"],
-  [20, "IQ4_NL"],
   [21, "IQ3_S"],
   [22, "IQ2_S"],
   [23, "IQ4_XS"],
@@ -57,7 +58,6 @@ const OTHER_DTYPES: ReadonlyMap<number, string> = new Map([
   [29, "IQ1_M"],
   [34, "TQ1_0"],
   [35, "TQ2_0"],
-  [39, "MXFP4"],
 ]);
 
 /** What a message calls storage type `type`. */

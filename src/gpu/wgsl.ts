@@ -32,9 +32,12 @@ export interface LinkedShader {
 
 const BINDING = /@group\(0\) @binding\(\d+\) var<(uniform|storage, read|storage, read_write)> (\w+)/g;
 
-/** Joins `kernel` and `fragments` into one module. Names must be unique across them after renaming. */
+/**
+ * Joins `kernel` and `fragments` into one module. Names must be unique across them after renaming; a fragment that comes
+ * out the same twice, a helper that several others brought along, is joined once.
+ */
 export function link(kernel: string, fragments: readonly Fragment[]): LinkedShader {
-  const joined = [kernel, ...fragments.map(renamed)].join("\n");
+  const joined = [kernel, ...new Set(fragments.map(renamed))].join("\n");
   const bindings: Binding[] = [];
   const text = joined.replace(BINDING, (_, space: string, name: string) => {
     const index = bindings.length;

@@ -6,8 +6,21 @@
 import bf16 from "../../shaders/lib/dtype-bf16.wgsl?raw";
 import f16 from "../../shaders/lib/dtype-f16.wgsl?raw";
 import f32 from "../../shaders/lib/dtype-f32.wgsl?raw";
+import iq4nl from "../../shaders/lib/dtype-iq4_nl.wgsl?raw";
+import mxfp4 from "../../shaders/lib/dtype-mxfp4.wgsl?raw";
+import q2k from "../../shaders/lib/dtype-q2_k.wgsl?raw";
+import q3k from "../../shaders/lib/dtype-q3_k.wgsl?raw";
+import q4_0 from "../../shaders/lib/dtype-q4_0.wgsl?raw";
+import q4_1 from "../../shaders/lib/dtype-q4_1.wgsl?raw";
+import q4k from "../../shaders/lib/dtype-q4_k.wgsl?raw";
+import q5_0 from "../../shaders/lib/dtype-q5_0.wgsl?raw";
+import q5_1 from "../../shaders/lib/dtype-q5_1.wgsl?raw";
+import q5k from "../../shaders/lib/dtype-q5_k.wgsl?raw";
+import q6k from "../../shaders/lib/dtype-q6_k.wgsl?raw";
 import q8_0 from "../../shaders/lib/dtype-q8_0.wgsl?raw";
+import half from "../../shaders/lib/half.wgsl?raw";
 import reduceWorkgroup from "../../shaders/lib/reduce-workgroup.wgsl?raw";
+import scales from "../../shaders/lib/scales.wgsl?raw";
 import wordsBuffer from "../../shaders/lib/words-buffer.wgsl?raw";
 import type { DType } from "../formats/dtype.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -44,11 +57,28 @@ const ARENA_BYTES = 64 * 1024;
 
 export const REDUCE: Fragment = { text: reduceWorkgroup };
 
-const DTYPE_TEXT: Readonly<Record<DType, string>> = { F32: f32, F16: f16, BF16: bf16, Q8_0: q8_0 };
+const DTYPE_TEXT: Readonly<Record<DType, string>> = {
+  F32: f32,
+  F16: f16,
+  BF16: bf16,
+  Q4_0: q4_0,
+  Q4_1: q4_1,
+  Q5_0: q5_0,
+  Q5_1: q5_1,
+  Q8_0: q8_0,
+  Q2_K: q2k,
+  Q3_K: q3k,
+  Q4_K: q4k,
+  Q5_K: q5k,
+  Q6_K: q6k,
+  IQ4_NL: iq4nl,
+  MXFP4: mxfp4,
+};
 
-/** `weight4<suffix>` for `dtype`, reading words through the function `words`. */
-export function dtypeFragment(dtype: DType, suffix: string, words: string): Fragment {
-  return { text: DTYPE_TEXT[dtype], rename: { weight4: `weight4${suffix}`, word: words } };
+/** `weight4<suffix>` for `dtype`, reading words through the function `words`, and what it calls. */
+export function dtypeFragments(dtype: DType, suffix: string, words: string): Fragment[] {
+  const reader = { text: DTYPE_TEXT[dtype], rename: { weight4: `weight4${suffix}`, word: words } };
+  return dtype === "F32" || dtype === "BF16" ? [reader] : [reader, { text: half }, { text: scales }];
 }
 
 /** A matrix with a buffer of its own: binding `weights<suffix>` and `weight4<suffix>`. */
@@ -56,7 +86,7 @@ export function matrixFragments(dtype: DType, suffix = ""): Fragment[] {
   const words = `word${suffix}`;
   return [
     { text: wordsBuffer, rename: { word: words, weights: `weights${suffix}` } },
-    dtypeFragment(dtype, suffix, words),
+    ...dtypeFragments(dtype, suffix, words),
   ];
 }
 

@@ -8,7 +8,7 @@ import type { DType } from "../formats/dtype.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import type { Fragment } from "../gpu/wgsl.ts";
-import { dtypeFragment } from "./kernel.ts";
+import { dtypeFragments } from "./kernel.ts";
 
 /** The slots of one layer on the GPU. */
 export interface LayerSlabs {
@@ -33,7 +33,7 @@ const SLABS: Readonly<Record<number, string>> = { 1: slabs1, 2: slabs2, 4: slabs
 export function slotFragments(layer: LayerSlabs, matrices: Readonly<Record<string, SlotMatrix>>): Fragment[] {
   const words = SLABS[layer.slabs.length];
   if (words === undefined) throw new RangeError(`${layer.slabs.length} slabs: expected 1, 2 or 4`);
-  const readers = Object.entries(matrices).map(([name, { dtype }]) => dtypeFragment(dtype, `_${name}`, "word"));
+  const readers = Object.entries(matrices).flatMap(([name, { dtype }]) => dtypeFragments(dtype, `_${name}`, "word"));
   return [{ text: slots }, { text: words }, ...readers];
 }
 

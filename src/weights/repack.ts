@@ -1,21 +1,15 @@
 /**
- * The lossless re-arrangement of stored rows into the layout of `layout.ts`, its inverse, and the plain expansion to
- * floats that tests hold kernels against. Works on bytes, so a big-endian host would get it right too.
+ * The lossless re-arrangement of stored rows into the layout of `layout.ts`, its inverse, and the expansion to floats
+ * that tests hold kernels against. Works on bytes, so a big-endian host would get it right too.
  */
-import { BLOCKS, type DType, storedBytes } from "../formats/dtype.ts";
+import { BLOCKS, type BlockDType, type DType, isPlain, type PlainDType, storedBytes } from "../formats/dtype.ts";
 import { bf16ToF32, f16ToF32 } from "../util/half.ts";
-import { type MatrixLayout, matrixLayout } from "./layout.ts";
-
-/** Bytes of a quad (four columns) in the layout, for the types without scales. */
-const QUAD_BYTES = { F32: 16, F16: 8, BF16: 8 } as const;
-const Q8_BLOCK_ELEMENTS = BLOCKS.Q8_0.elements;
-/** A stored Q8_0 block in 16-bit units: the scale, then 16 pairs of codes. */
-const Q8_BLOCK_HALVES = BLOCKS.Q8_0.bytes / 2;
-const Q8_CODE_HALVES = Q8_BLOCK_HALVES - 1;
+import { dequantizeBlocks } from "./dequantize.ts";
+import { BLOCK_PARTS, type MatrixLayout, matrixLayout, planeStarts } from "./layout.ts";
 
 /**
  * Puts `rows` stored rows into the layout of a matrix of just those rows.
- * @param stored row-major, `rows * cols` elements of `dtype`; Q8_0 rows are whole blocks.
+ * @param stored row-major, `rows * cols` elements of `dtype`; rows are whole blocks.
  * @param target where to put them: `matrixLayout(dtype, rows, cols).words * 4` bytes, all zero, from a word boundary.
  */
 export function repackRows(
@@ -25,7 +19,7 @@ export function repackRows(
   cols: number,
   target: Uint8Array<ArrayBuffer> = new Uint8Array(matrixLayout(dtype, rows, cols).words * 4),
 ): Uint8Array<ArrayBuffer> {
-  if (dtype === "Q8_0") repackQ8(stored, rows * cols, target);
+  if (!isPlain(dtype)) moveParts(dtype, rows * cols, stored, target, "to planes");
   else copyRows(stored, storedBytes(dtype, cols), target, paddedRowBytes(dtype, cols), rows, storedBytes(dtype, cols));
   return target;
 }
@@ -33,7 +27,7 @@ export function repackRows(
 /** The inverse of `repackRows`: the stored bytes of the matrix `packed` of `rows` x `cols`. */
 export function unpackRows(dtype: DType, packed: Uint8Array, rows: number, cols: number): Uint8Array<ArrayBuffer> {
   const stored = new Uint8Array(storedBytes(dtype, rows * cols));
-  if (dtype === "Q8_0") unpackQ8(packed, rows * cols, stored);
+  if (!isPlain(dtype)) moveParts(dtype, rows * cols, packed, stored, "to blocks");
   else copyRows(packed, paddedRowBytes(dtype, cols), stored, storedBytes(dtype, cols), rows, storedBytes(dtype, cols));
   return stored;
 }
@@ -41,17 +35,24 @@ export function unpackRows(dtype: DType, packed: Uint8Array, rows: number, cols:
 /** The numbers of the matrix `packed` (in the layout), row-major without padding: `rows * cols` floats. */
 export function dequantizeRows(layout: MatrixLayout, packed: Uint8Array): Float32Array<ArrayBuffer> {
   const { dtype, rows, cols, quadsPerRow } = layout;
-  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  if (!isPlain(dtype)) return dequantizeBlocks(dtype, unpackRows(dtype, packed, rows, cols));
   const values = new Float32Array(rows * cols);
-  const element = elementReader(dtype, view, rows * quadsPerRow);
+  const element = elementReader(dtype, packed);
   for (let row = 0; row < rows; row++) {
     for (let col = 0; col < cols; col++) values[row * cols + col] = element(row * quadsPerRow * 4 + col);
   }
   return values;
 }
 
-/** Reads element `index`, padding counted. A Q8_0 product (11 by 8 bits) is exact in f32, so kernels must equal it. */
-function elementReader(dtype: DType, view: DataView, numQuads: number): (index: number) => number {
+/** Expands stored elements of a plain type to floats, exactly. */
+export function expandVector(dtype: PlainDType, stored: Uint8Array): Float32Array<ArrayBuffer> {
+  const element = elementReader(dtype, stored);
+  return Float32Array.from({ length: stored.length / BLOCKS[dtype].bytes }, (_, index) => element(index));
+}
+
+/** Reads element `index` of `bytes`. */
+function elementReader(dtype: PlainDType, bytes: Uint8Array): (index: number) => number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   switch (dtype) {
     case "F32":
       return (index) => view.getFloat32(index * 4, true);
@@ -59,22 +60,11 @@ function elementReader(dtype: DType, view: DataView, numQuads: number): (index: 
       return (index) => f16ToF32(view.getUint16(index * 2, true));
     case "BF16":
       return (index) => bf16ToF32(view.getUint16(index * 2, true));
-    case "Q8_0":
-      return (index) => {
-        const scale = view.getUint16(numQuads * 4 + Math.floor(index / Q8_BLOCK_ELEMENTS) * 2, true);
-        return f16ToF32(scale) * view.getInt8(index);
-      };
   }
 }
 
-/** Expands stored elements of a plain type to floats, exactly. */
-export function expandVector(dtype: Exclude<DType, "Q8_0">, stored: Uint8Array): Float32Array<ArrayBuffer> {
-  const numElements = stored.length / BLOCKS[dtype].bytes;
-  return dequantizeRows(matrixLayout(dtype, 1, numElements), repackRows(dtype, stored, 1, numElements));
-}
-
-function paddedRowBytes(dtype: Exclude<DType, "Q8_0">, cols: number): number {
-  return Math.ceil(cols / 4) * QUAD_BYTES[dtype];
+function paddedRowBytes(dtype: PlainDType, cols: number): number {
+  return storedBytes(dtype, Math.ceil(cols / 4) * 4);
 }
 
 /** Copies `rows` rows of `rowBytes` between strides; one copy when the strides agree. */
@@ -95,29 +85,45 @@ function copyRows(
   }
 }
 
-/**
- * Codes to the front, scales behind them. Moved as 16-bit units, the largest that a 34-byte block is made of; a loop,
- * because a typed-array copy costs more than it saves for 32 bytes.
- */
-function repackQ8(stored: Uint8Array, numElements: number, target: Uint8Array<ArrayBuffer>): void {
-  const numBlocks = numElements / Q8_BLOCK_ELEMENTS;
-  const from = asHalves(stored);
-  const to = new Uint16Array(target.buffer, target.byteOffset, target.byteLength >> 1);
-  const scales = numBlocks * Q8_CODE_HALVES;
-  for (let block = 0, read = 0, write = 0; block < numBlocks; block++) {
-    to[scales + block] = from[read++] ?? 0;
-    for (const end = write + Q8_CODE_HALVES; write < end; ) to[write++] = from[read++] ?? 0;
-  }
+/** Between blocks as stored and planes: every part of every block changes its place, and no byte its value. */
+function moveParts(
+  dtype: BlockDType,
+  numElements: number,
+  from: Uint8Array,
+  to: Uint8Array<ArrayBuffer>,
+  direction: "to planes" | "to blocks",
+): void {
+  const { elements, bytes: blockBytes } = BLOCKS[dtype];
+  const starts = planeStarts(dtype, numElements);
+  // 16-bit units where blocks are made of them, for speed.
+  const unit = blockBytes % 2 === 0 ? 2 : 1;
+  const [source, sink] = unit === 2 ? [asHalves(from), asHalves(to)] : [from, to];
+  BLOCK_PARTS[dtype].forEach(({ at, bytes }, plane) => {
+    const inBlocks = { at: at / unit, stride: blockBytes / unit };
+    const inPlane = { at: (starts[plane] ?? 0) / unit, stride: bytes / unit };
+    const [read, write] = direction === "to planes" ? [inBlocks, inPlane] : [inPlane, inBlocks];
+    copyPieces(source, read, sink, write, numElements / elements, bytes / unit);
+  });
 }
 
-function unpackQ8(packed: Uint8Array, numElements: number, stored: Uint8Array<ArrayBuffer>): void {
-  const numBlocks = numElements / Q8_BLOCK_ELEMENTS;
-  const from = asHalves(packed);
-  const to = new Uint16Array(stored.buffer);
-  const scales = numBlocks * Q8_CODE_HALVES;
-  for (let block = 0, read = 0, write = 0; block < numBlocks; block++) {
-    to[write++] = from[scales + block] ?? 0;
-    for (const end = read + Q8_CODE_HALVES; read < end; ) to[write++] = from[read++] ?? 0;
+interface Strided {
+  readonly at: number;
+  readonly stride: number;
+}
+
+/** Copies `count` pieces of `length` units; a loop, because a typed-array copy costs more than it saves for so few. */
+function copyPieces(
+  from: Uint8Array | Uint16Array,
+  read: Strided,
+  to: Uint8Array | Uint16Array,
+  write: Strided,
+  count: number,
+  length: number,
+): void {
+  for (let piece = 0; piece < count; piece++) {
+    const source = read.at + piece * read.stride;
+    const sink = write.at + piece * write.stride;
+    for (let i = 0; i < length; i++) to[sink + i] = from[source + i] ?? 0;
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { FormatError, UnsupportedError, UsageError } from "../errors.ts";
 import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
-import { BLOCKS, type DType, storedBytes } from "../formats/dtype.ts";
+import { BLOCKS, isPlain, type PlainDType, storedBytes } from "../formats/dtype.ts";
 import type { TensorNames } from "../models/family.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
@@ -167,9 +167,9 @@ function checkStorage(tensor: TensorInfo): void {
   );
 }
 
-function plainDtype(tensor: TensorInfo): Exclude<DType, "Q8_0"> {
-  if (tensor.dtype !== "Q8_0") return tensor.dtype;
-  throw new UnsupportedError(`Tensor "${tensor.name}": a vector stored as Q8_0 is not supported; use F32, F16 or BF16`);
+function plainDtype({ name, dtype }: TensorInfo): PlainDType {
+  if (isPlain(dtype)) return dtype;
+  throw new UnsupportedError(`Tensor "${name}": a vector stored as ${dtype} is not supported; use F32, F16 or BF16`);
 }
 
 function gpuBytes({ tensor, shape: [rows, cols] }: Entry): number {

@@ -40,6 +40,15 @@ export const EXPERT_CASES: readonly ExpertSizes[] = [
   { dtypes: ["Q8_0", "Q8_0", "Q8_0"], width: 64, inner: 96, numExperts: 8, numSlots: 7, numBindings: 4 },
   { dtypes: ["Q8_0", "Q8_0", "Q8_0"], width: 32, inner: 32, numExperts: 7, numSlots: 5, numBindings: 4 }, // 3 slabs
   { dtypes: ["F32", "Q8_0", "F16"], width: 40, inner: 70, numExperts: 4, numSlots: 3, numBindings: 2 },
+  { dtypes: ["Q4_0", "Q4_1", "Q5_0"], width: 32, inner: 96, numExperts: 4, numSlots: 3, numBindings: 2 },
+  { dtypes: ["Q5_0", "Q5_1", "IQ4_NL"], width: 64, inner: 32, numExperts: 4, numSlots: 3, numBindings: 4 },
+  { dtypes: ["IQ4_NL", "Q4_0", "Q4_1"], width: 96, inner: 32, numExperts: 2, numSlots: 2, numBindings: 1 },
+  { dtypes: ["MXFP4", "MXFP4", "MXFP4"], width: 96, inner: 64, numExperts: 4, numSlots: 3, numBindings: 4 },
+  { dtypes: ["Q2_K", "Q3_K", "Q5_K"], width: 256, inner: 256, numExperts: 3, numSlots: 2, numBindings: 2 },
+  { dtypes: ["Q4_K", "Q4_K", "Q6_K"], width: 256, inner: 256, numExperts: 3, numSlots: 2, numBindings: 1 },
+  { dtypes: ["Q6_K", "Q5_K", "Q3_K"], width: 256, inner: 256, numExperts: 2, numSlots: 2, numBindings: 2 },
+  { dtypes: ["Q8_0", "Q2_K", "Q4_K"], width: 256, inner: 256, numExperts: 2, numSlots: 1, numBindings: 1 },
+  { dtypes: ["Q5_1", "MXFP4", "Q2_K"], width: 32, inner: 256, numExperts: 2, numSlots: 2, numBindings: 1 },
 ];
 
 export const EXPERT_TITLE = "$dtypes, $inner x $width, $numSlots of $numExperts over $numBindings";

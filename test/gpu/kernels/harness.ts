@@ -4,7 +4,7 @@
  * repeat a run, set VITE_SEED to it.
  */
 import { afterAll, beforeAll, expect } from "vitest";
-import { type DType, storedBytes } from "../../../src/formats/dtype.ts";
+import { BLOCKS, type DType, storedBytes } from "../../../src/formats/dtype.ts";
 import { type Gpu, openGpu } from "../../../src/gpu/device.ts";
 import type { LedgerBuffer } from "../../../src/gpu/ledger.ts";
 import type { Command } from "../../../src/gpu/queue.ts";
@@ -13,10 +13,11 @@ import { KernelHost, type Matrix, type Tuning } from "../../../src/kernels/kerne
 import { f32ToBf16, f32ToF16 } from "../../../src/util/half.ts";
 import { type MatrixLayout, matrixLayout } from "../../../src/weights/layout.ts";
 import { dequantizeRows, repackRows } from "../../../src/weights/repack.ts";
+import { quantize } from "../../fixtures/gguf/lib/ggml-quants.mjs";
 import { assertClose, createRandom, nmse, type Random } from "../../reference/compare.ts";
 import { watchGpu } from "./watched-gpu.ts";
 
-export const DTYPES: readonly DType[] = ["F32", "F16", "BF16", "Q8_0"];
+export const DTYPES = Object.keys(BLOCKS) as DType[];
 
 /**
  * Bound on the NMSE of f32 results against float64. A sum of n terms in f32 is off by about sqrt(n) * 6e-8 of its size,
@@ -225,7 +226,7 @@ export function normals(random: Random, count: number, deviation = 1): Float32Ar
   return Float32Array.from(random.randomNormals(count, deviation));
 }
 
-/** A matrix of normal numbers, stored as `dtype`; for Q8_0 `cols` is whole blocks of 32. */
+/** A matrix of normal numbers, stored as `dtype`; `cols` is whole blocks. */
 export function randomMatrix(random: Random, dtype: DType, rows: number, cols: number): RandomMatrix {
   const layout = matrixLayout(dtype, rows, cols);
   const packed = repackRows(dtype, quantise(dtype, normals(random, rows * cols)), rows, cols);
@@ -234,7 +235,8 @@ export function randomMatrix(random: Random, dtype: DType, rows: number, cols: n
 
 /** The columns that `dtype` can store nearest above `cols`. */
 export function storableCols(dtype: DType, cols: number): number {
-  return dtype === "Q8_0" ? Math.ceil(cols / 32) * 32 : cols;
+  const { elements } = BLOCKS[dtype];
+  return Math.ceil(cols / elements) * elements;
 }
 
 /** The stored bytes of `values`, rounded to `dtype`. */
@@ -242,6 +244,7 @@ export function quantise(dtype: DType, values: Float32Array): Uint8Array {
   if (dtype === "F32") return new Uint8Array(values.slice().buffer);
   if (dtype === "F16") return new Uint8Array(Uint16Array.from(values, f32ToF16).buffer);
   if (dtype === "BF16") return new Uint8Array(Uint16Array.from(values, f32ToBf16).buffer);
+  if (dtype !== "Q8_0") return quantize(dtype, values);
   const stored = new Uint8Array(storedBytes(dtype, values.length));
   const view = new DataView(stored.buffer);
   for (let block = 0; block < values.length / 32; block++) {

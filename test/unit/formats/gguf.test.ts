@@ -215,6 +215,7 @@ describe("refusals say file, place, expected and got", () => {
       /byte 37: expected at most \d+ bytes for the value of "a"/,
     ],
     ["Q8_0 rows", patched(one, 53, 8), /"t": expected rows of whole Q8_0 blocks of 32, got 8 elements/],
+    ["Q4_K rows", patched(one, 53, 12), /"t": expected rows of whole Q4_K blocks of 256, got 8 elements/],
   ];
   test.each(cases)("%s", async (_, bytes, message) => {
     const failure = openGgufBytes(bytes);
@@ -223,7 +224,11 @@ describe("refusals say file, place, expected and got", () => {
   });
 
   const unsupported: [string, Uint8Array<ArrayBuffer>, RegExp][] = [
-    ["Q4_K", patched(one, 53, 12), /"t" is stored as Q4_K; supported are F32, F16, Q8_0, BF16/],
+    [
+      "IQ2_XXS",
+      patched(one, 53, 16),
+      /"t" is stored as IQ2_XXS; supported are F32, F16, Q4_0, .*, IQ4_NL, BF16, MXFP4$/,
+    ],
     ["an unknown storage type", patched(one, 53, 200), /"t" is stored as number 200/],
     ["version 1", patched(one, 4, 1), /GGUF version 1 is not supported/],
     ["big-endian", patched(one, 4, 0, 0, 0, 3), /big-endian GGUF is not supported/],

@@ -37,6 +37,12 @@ describe("link", () => {
     expect(text).toContain("out[0] = load(0u)");
   });
 
+  test("joins once what several fragments bring along", () => {
+    const helper = { text: "fn helper() -> u32 { return 1u; }" };
+    const { text } = link(KERNEL, [helper, { text: READER }, helper, { ...helper, rename: { helper: "helper_1" } }]);
+    expect(text.match(/fn helper\w*/g)).toEqual(["fn helper", "fn helper_1"]);
+  });
+
   test("keeps everything else of the text", () => {
     const { text } = link(KERNEL, [{ text: "// nothing here" }]);
     expect(text).toBe(`${KERNEL}\n// nothing here`);

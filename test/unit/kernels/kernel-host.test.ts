@@ -49,11 +49,13 @@ test("params that a kernel does not have are refused by name", () => {
 });
 
 test("a matrix binds under its suffix, so that several fit in one kernel", () => {
-  const texts = matrixFragments("Q8_0", "_2").map(({ rename }) => rename);
-  expect(texts).toEqual([
+  const renames = matrixFragments("Q8_0", "_2").map(({ rename }) => rename);
+  expect(renames.slice(0, 2)).toEqual([
     { word: "word_2", weights: "weights_2" },
     { weight4: "weight4_2", word: "word_2" },
   ]);
+  expect(renames.slice(2)).toEqual([undefined, undefined]); // helpers, which all matrices of a kernel share
+  expect(matrixFragments("F32")).toHaveLength(2);
 });
 
 test("slabs in other numbers than 1, 2 and 4 are refused", () => {

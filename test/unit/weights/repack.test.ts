@@ -1,19 +1,22 @@
 /** The GPU layout: lossless both ways for every storage type, and the numbers that it stands for. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type DType, storedBytes } from "../../../src/formats/dtype.ts";
+import { BLOCKS, type BlockDType, type DType, isPlain, storedBytes } from "../../../src/formats/dtype.ts";
 import { bf16ToF32, f16ToF32 } from "../../../src/util/half.ts";
-import { matrixLayout } from "../../../src/weights/layout.ts";
+import { BLOCK_PARTS, matrixLayout } from "../../../src/weights/layout.ts";
 import { dequantizeRows, expandVector, repackRows, unpackRows } from "../../../src/weights/repack.ts";
+import { dequantize } from "../../fixtures/gguf/lib/ggml-quants.mjs";
+import { createRandom } from "../../reference/compare.ts";
 
-const DTYPES: readonly DType[] = ["F32", "F16", "BF16", "Q8_0"];
+const DTYPES = Object.keys(BLOCKS) as DType[];
+const BLOCK_DTYPES = DTYPES.filter((dtype) => !isPlain(dtype)) as BlockDType[];
 
 /** A random matrix of `dtype` with random stored bytes at an odd or even address. */
 const stored = (dtype: DType) =>
   fc
     .tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 70 }), fc.nat(1), fc.integer())
     .map(([rows, width, shift, seed]) => {
-      const cols = dtype === "Q8_0" ? 32 * (1 + (width % 4)) : width;
+      const cols = isPlain(dtype) ? width : BLOCKS[dtype].elements * (1 + (width % 4));
       const length = storedBytes(dtype, rows * cols);
       const bytes = new Uint8Array(length + 1).map((_, i) => Math.imul(i + 1, seed | 1) >>> 13);
       return { rows, cols, bytes: bytes.subarray(shift, shift + length) };
@@ -51,7 +54,7 @@ describe.each(DTYPES)("%s", (dtype) => {
   });
 
   test("a target inside a larger buffer is filled in its place only", () => {
-    const cols = 32;
+    const cols = 256;
     const bytes = new Uint8Array(storedBytes(dtype, 3 * cols)).fill(9);
     const { words } = matrixLayout(dtype, 3, cols);
     const buffer = new Uint8Array(words * 4 + 32);
@@ -71,7 +74,79 @@ test("words lie where the layout says", () => {
   ]);
 });
 
+describe.each(BLOCK_DTYPES)("planes of %s", (dtype) => {
+  test("take every byte of a block once, whole words but in the last, and no more bytes than the file", () => {
+    const { elements, bytes } = BLOCKS[dtype];
+    const covered = BLOCK_PARTS[dtype].flatMap((part) => Array.from({ length: part.bytes }, (_, i) => part.at + i));
+    expect(covered.sort((a, b) => a - b)).toEqual(Array.from({ length: bytes }, (_, i) => i));
+    for (const part of BLOCK_PARTS[dtype].slice(0, -1)) expect(part.bytes % 4).toBe(0);
+    for (const rows of [1, 3, 7]) {
+      const { words } = matrixLayout(dtype, rows, elements);
+      expect(words * 4 - storedBytes(dtype, rows * elements)).toBeLessThan(16);
+    }
+  });
+});
+
+/** Stored blocks of every class: random bytes, all zero, all ones, and chosen scales before random or extreme codes. */
+function blocksOf(dtype: BlockDType): Uint8Array<ArrayBuffer> {
+  const { bytes } = BLOCKS[dtype];
+  // zero, subnormal, smallest normal, ordinary and largest halves of both signs
+  const halves = [0x0000, 0x8000, 0x0001, 0x83ff, 0x03ff, 0x0400, 0x2e66, 0x3c00, 0xbc00, 0x7bff, 0xfbff];
+  const random = createRandom(7);
+  const anything = () => random.int(0, 255);
+  const fills = [() => 0, () => 255, () => 0x80, () => 0x7f, ...new Array<() => number>(40).fill(anything)];
+  const blocks: number[][] = [];
+  for (const fill of fills) {
+    for (let i = 0; i < halves.length; i++) {
+      const block = Array.from({ length: bytes }, fill);
+      HALVES[dtype].forEach((at, which) => {
+        const half = halves[(i * (which + 1) + which) % halves.length]!;
+        block.splice(at, 2, half & 255, half >> 8);
+      });
+      blocks.push(block);
+    }
+  }
+  return Uint8Array.from(blocks.flat());
+}
+
+/** Where the f16 scales of a block are; the E8M0 byte of MXFP4 takes every value by chance. */
+const HALVES: Readonly<Record<BlockDType, readonly number[]>> = {
+  Q4_0: [0],
+  Q4_1: [0, 2],
+  Q5_0: [0],
+  Q5_1: [0, 2],
+  Q8_0: [0],
+  Q2_K: [80, 82],
+  Q3_K: [108],
+  Q4_K: [0, 2],
+  Q5_K: [0, 2],
+  Q6_K: [208],
+  IQ4_NL: [0],
+  MXFP4: [],
+};
+
 describe("dequantisation by definition", () => {
+  test.each(BLOCK_DTYPES)("%s agrees bit by bit with an independent implementation", (dtype) => {
+    const { elements, bytes } = BLOCKS[dtype];
+    const stored = blocksOf(dtype);
+    const count = stored.length / bytes;
+    const expected = dequantize(dtype, stored, count * elements);
+    const values = dequantizeRows(matrixLayout(dtype, count, elements), repackRows(dtype, stored, count, elements));
+    expect(expected.every(Number.isFinite) || dtype === "MXFP4").toBe(true);
+    expect(values.findIndex((value, i) => !Object.is(value, expected[i]))).toBe(-1);
+  });
+
+  test("MXFP4: every scale and code", () => {
+    const stored = Uint8Array.from({ length: 256 * 17 }, (_, i) => (i % 17 === 0 ? i / 17 : ((i % 17) - 1) * 17));
+    const expected = dequantize("MXFP4", stored, 256 * 32);
+    expect(dequantizeRows(matrixLayout("MXFP4", 1, 256 * 32), repackRows("MXFP4", stored, 1, 256 * 32))).toEqual(
+      expected,
+    );
+    expect([...expected.subarray(127 * 32, 127 * 32 + 16)]).toEqual([
+      0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6,
+    ]);
+  });
+
   test("Q8_0: scale times code, with subnormal, negative and zero scales and all codes", () => {
     const scales = [0x0001, 0x03ff, 0x8001, 0x0000, 0x3c00, 0xbc00, 0x7bff, 0x2e66];
     const codes = [-128, -127, -1, 0, 1, 127];

@@ -247,8 +247,11 @@ describe("what does not fit is refused before any read", () => {
     expect(() => mapOf(odd)).toThrow(/experts.0.up_proj.weight" is F32, ".*experts.7.up_proj.weight" F16/);
   });
 
-  test("Q8_0 where it cannot be", () => {
+  test("blocks where they cannot be", () => {
     expect(() => mapOf(changed({ "model.norm.weight": { dtype: "Q8_0" } }))).toThrow(/a vector stored as Q8_0/);
+    expect(() => mapOf(changed({ "model.norm.weight": { dtype: "MXFP4" } }))).toThrow(/a vector stored as MXFP4/);
+    const wide = changed({ "model.embed_tokens.weight": { dtype: "Q6_K" } });
+    expect(() => mapOf(wide)).toThrow(/rows of a multiple of 256 elements for Q6_K, got 64/);
     const narrow = changed({ "model.layers.1.mlp.experts.0.down_proj.weight": { dtype: "Q8_0" } });
     expect(() => mapOf(narrow)).toThrow(/rows of a multiple of 32 elements for Q8_0, got 48/);
   });
