@@ -1,10 +1,12 @@
 /**
  * Test checkpoints for the reference: safetensors and GGUF bytes to plain numbers, and the MAI conventions to a
  * ModelSpec and named tensors. Written apart from `src/formats`, `src/models` and `src/weights` on purpose, so that the
- * two check each other. Trusts its files; runs in Node and in a browser. Float32 holds every stored value exactly: a
- * Q8_0 element is the product of an 11-bit and an 8-bit integer and a power of two.
+ * two check each other. Trusts its files; runs in Node and in a browser. Float32 holds every stored value exactly (a
+ * Q8_0 element is the product of an 11-bit and an 8-bit integer and a power of two), but where a type subtracts a minimum:
+ * there the float32 is what the type's definition says. Types in blocks but Q8_0 come from the fixtures' own library.
  */
 import type { LayerSpec, LayerTensor, ModelSpec } from "../../src/models/spec.ts";
+import { dequantize, TYPES } from "../fixtures/gguf/lib/ggml-quants.mjs";
 import type { TensorProvider } from "./forward.ts";
 
 export interface DenseTensor {
@@ -60,8 +62,12 @@ function readElements(view: DataView, offset: number, dtype: string, count: numb
         for (let j = 0; j < 32; j++) out[i + j] = scale * view.getInt8(block + 2 + j);
       }
       return out;
-    default:
-      throw new Error(`reference reads no ${dtype}`);
+    default: {
+      const type = TYPES[dtype];
+      if (!type) throw new Error(`reference reads no ${dtype}`);
+      const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, (count / type.block) * type.bytes);
+      return dequantize(dtype, bytes, count);
+    }
   }
 }
 
@@ -95,7 +101,7 @@ function parseJson(bytes: Uint8Array): unknown {
 
 // --- GGUF version 3: magic, version, counts, metadata, tensor directory, aligned data ---
 
-const GGUF_DTYPES: Readonly<Record<number, string>> = { 0: "F32", 1: "F16", 8: "Q8_0", 30: "BF16" };
+const GGUF_DTYPES: ReadonlyMap<number, string> = new Map(Object.values(TYPES).map(({ id, name }) => [id, name]));
 
 /** A whole GGUF file. */
 export function loadGguf(bytes: Uint8Array): Checkpoint {
@@ -167,7 +173,7 @@ export function loadGguf(bytes: Uint8Array): Checkpoint {
   const dataStart = Math.ceil(at / alignment) * alignment;
   const tensors = new Map<string, DenseTensor>();
   for (const { name, shape, dtype, offset } of directory) {
-    const data = readElements(view, dataStart + offset, GGUF_DTYPES[dtype] ?? `GGUF type ${dtype}`, product(shape));
+    const data = readElements(view, dataStart + offset, GGUF_DTYPES.get(dtype) ?? `GGUF type ${dtype}`, product(shape));
     tensors.set(name, { shape, data });
   }
   return { format: "gguf", config, tensors };

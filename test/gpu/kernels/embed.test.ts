@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
-import type { PlainDType } from "../../../src/formats/dtype.ts";
+import { BLOCKS, type BlockDType, isPlain, type PlainDType } from "../../../src/formats/dtype.ts";
 import { embed } from "../../../src/kernels/embed.ts";
 import { matrixLayout } from "../../../src/weights/layout.ts";
 import { dequantizeRows, repackRows } from "../../../src/weights/repack.ts";
+import { blocksOf } from "../../fixtures/block-patterns.ts";
+import { dequantize } from "../../fixtures/gguf/lib/ggml-quants.mjs";
 import * as reference from "../../reference/embed.ts";
 import {
   CANARY,
@@ -17,6 +19,7 @@ import {
 } from "./harness.ts";
 
 const bench = useBench();
+const BLOCK_DTYPES = DTYPES.filter((dtype): dtype is BlockDType => !isPlain(dtype));
 
 // Nothing is summed: every row must be what the stored bytes stand for, bit by bit.
 describe.each(DTYPES)("%s", (dtype) => {
@@ -95,4 +98,20 @@ test.each(["F16", "BF16"] as const)("every finite %s number widens exactly", asy
     return value !== want && !(value === 0 && Math.abs(want) < 2 ** -126);
   });
   expect(wrong).toBe(-1);
+});
+
+test.each(BLOCK_DTYPES)("blocks of every kind in %s widen exactly", async (dtype) => {
+  const { elements, bytes } = BLOCKS[dtype];
+  const stored = blocksOf(dtype);
+  const rows = stored.length / bytes;
+  const packed = bench.bytes(repackRows(dtype, stored, rows, elements));
+  const matrix = { dtype, rows, quadsPerRow: elements / 4, buffer: packed, rowStart: 0 };
+  const x = bench.canaries(rows * elements);
+  const ids = bench.words(Uint32Array.from({ length: rows }, (_, row) => row));
+  const out = await bench.result(embed(bench.host(), [matrix], ids, x)(rows), x);
+  const expected = dequantize(dtype, stored, rows * elements);
+  // Scales of MXFP4 reach beyond float32 at both ends; there a device may do as it likes.
+  const inRange = (value: number): boolean => value === 0 || (Math.abs(value) >= 2 ** -126 && Number.isFinite(value));
+  expect(out.findIndex((value, i) => value !== expected[i] && inRange(expected[i]!))).toBe(-1);
+  expect(expected.filter(inRange).length).toBeGreaterThan(expected.length * 0.9);
 });

@@ -5,8 +5,8 @@ import { BLOCKS, type BlockDType, type DType, isPlain, storedBytes } from "../..
 import { bf16ToF32, f16ToF32 } from "../../../src/util/half.ts";
 import { BLOCK_PARTS, matrixLayout } from "../../../src/weights/layout.ts";
 import { dequantizeRows, expandVector, repackRows, unpackRows } from "../../../src/weights/repack.ts";
+import { blocksOf } from "../../fixtures/block-patterns.ts";
 import { dequantize } from "../../fixtures/gguf/lib/ggml-quants.mjs";
-import { createRandom } from "../../reference/compare.ts";
 
 const DTYPES = Object.keys(BLOCKS) as DType[];
 const BLOCK_DTYPES = DTYPES.filter((dtype) => !isPlain(dtype)) as BlockDType[];
@@ -86,44 +86,6 @@ describe.each(BLOCK_DTYPES)("planes of %s", (dtype) => {
     }
   });
 });
-
-/** Stored blocks of every class: random bytes, all zero, all ones, and chosen scales before random or extreme codes. */
-function blocksOf(dtype: BlockDType): Uint8Array<ArrayBuffer> {
-  const { bytes } = BLOCKS[dtype];
-  // zero, subnormal, smallest normal, ordinary and largest halves of both signs
-  const halves = [0x0000, 0x8000, 0x0001, 0x83ff, 0x03ff, 0x0400, 0x2e66, 0x3c00, 0xbc00, 0x7bff, 0xfbff];
-  const random = createRandom(7);
-  const anything = () => random.int(0, 255);
-  const fills = [() => 0, () => 255, () => 0x80, () => 0x7f, ...new Array<() => number>(40).fill(anything)];
-  const blocks: number[][] = [];
-  for (const fill of fills) {
-    for (let i = 0; i < halves.length; i++) {
-      const block = Array.from({ length: bytes }, fill);
-      HALVES[dtype].forEach((at, which) => {
-        const half = halves[(i * (which + 1) + which) % halves.length]!;
-        block.splice(at, 2, half & 255, half >> 8);
-      });
-      blocks.push(block);
-    }
-  }
-  return Uint8Array.from(blocks.flat());
-}
-
-/** Where the f16 scales of a block are; the E8M0 byte of MXFP4 takes every value by chance. */
-const HALVES: Readonly<Record<BlockDType, readonly number[]>> = {
-  Q4_0: [0],
-  Q4_1: [0, 2],
-  Q5_0: [0],
-  Q5_1: [0, 2],
-  Q8_0: [0],
-  Q2_K: [80, 82],
-  Q3_K: [108],
-  Q4_K: [0, 2],
-  Q5_K: [0, 2],
-  Q6_K: [208],
-  IQ4_NL: [0],
-  MXFP4: [],
-};
 
 describe("dequantisation by definition", () => {
   test.each(BLOCK_DTYPES)("%s agrees bit by bit with an independent implementation", (dtype) => {
