@@ -2,8 +2,11 @@
 import { gguf } from "@huggingface/gguf";
 import { describe, expect, test } from "vitest";
 import { FormatError, UnsupportedError } from "../../../src/errors.ts";
+import { BLOCKS } from "../../../src/formats/dtype.ts";
+import { DTYPES } from "../../../src/formats/gguf-types.ts";
 import { openCheckpoint } from "../../../src/formats/open-checkpoint.ts";
 import { memoryFileSet, openGgufBytes, readRepositoryFile } from "../../fixtures/files.ts";
+import { TYPES } from "../../fixtures/gguf/lib/ggml-quants.mjs";
 import { type FixtureTensor, type GgufFixture, makeGguf } from "../../fixtures/make-gguf.ts";
 
 const f32 = (name: string, shape: number[]): FixtureTensor => ({
@@ -125,6 +128,14 @@ describe("what is in a file", () => {
     );
     expect(theirs).not.toBe(900_000);
   });
+});
+
+test("storage types have ggml's numbers and block sizes", () => {
+  expect(DTYPES.size).toBe(Object.keys(BLOCKS).length);
+  for (const [id, dtype] of DTYPES) {
+    const { elements, bytes } = BLOCKS[dtype];
+    expect(TYPES[dtype]).toMatchObject({ id, block: elements, bytes });
+  }
 });
 
 describe("split files", () => {
