@@ -37,6 +37,6 @@ function describe(checkpoint: Checkpoint): ModelDescription {
     mlp,
     outputNorms: false,
   }));
-  const names = ggufTensorNames({ mlpNorm: "post_attention_norm.weight" });
+  const names = ggufTensorNames({ mlpNorm: "post_attention_norm.weight" }, true);
   return { spec, names: strict(names, common.numLayers, spec.tiedEmbeddings) };
 }

@@ -45,8 +45,8 @@ const GGUF_LAYER: Readonly<Record<LayerTensor, string>> = {
   sharedDown: "ffn_down_shexp.weight",
 };
 
-/** Names in GGUF files: a layer's experts are stacked, one tensor for each matrix. */
-export function ggufTensorNames(changes: LayerNames = {}): TensorNames {
+/** Names in GGUF files: a layer's experts are stacked, one tensor for each matrix; so are their biases, if they have some. */
+export function ggufTensorNames(changes: LayerNames = {}, expertBias = false): TensorNames {
   const layerNames = { ...GGUF_LAYER, ...changes };
   return {
     model: (name) => GGUF_MODEL[name],
@@ -54,7 +54,7 @@ export function ggufTensorNames(changes: LayerNames = {}): TensorNames {
     experts: (layer, matrix) => ({
       kind: "stacked",
       name: `blk.${layer}.ffn_${matrix}_exps.weight`,
-      biasName: `blk.${layer}.ffn_${matrix}_exps.bias`,
+      ...(expertBias ? { biasName: `blk.${layer}.ffn_${matrix}_exps.bias` } : {}),
     }),
   };
 }

@@ -18,6 +18,7 @@ import { fetchJson } from "./fixtures.ts";
 
 const FAMILIES = ["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe"];
 const STEPS = 16;
+const PAGED_STEPS = 4;
 // Two float32 programs with different orders of sums; float64 lies within 1.4e-5 of the stored results, and 4.9e-5 at 600,
 // where routers come as near to a tie as 4e-7. Logits have a standard deviation of about 2.
 const BOUND = 1e-4;
@@ -79,8 +80,12 @@ describe.each(FAMILIES)("%s", (family) => {
       expect(Math.min(...greedy.map(({ margin }) => margin))).toBeGreaterThan(2 * BOUND);
       expect(full.ids).toEqual(greedy.map(({ id }) => id));
       session.dispose();
+      // A miss is a round of its own on a software adapter: the first steps, from a cold start, are the ones that miss.
       const other = await paged.createSession();
-      expect(difference(await answer(other, tokens, STEPS), full)).toBe("");
+      const few = await answer(other, tokens, PAGED_STEPS);
+      expect(difference(few, { ids: full.ids.slice(0, PAGED_STEPS), bits: full.bits.slice(0, PAGED_STEPS + 1) })).toBe(
+        "",
+      );
       other.dispose();
     }
     engine.dispose();
