@@ -24,6 +24,7 @@ export default defineConfig({
         test: {
           name: "gpu",
           include: ["test/gpu/**/*.test.ts"],
+          globalSetup: ["test/setup-gguf.ts"],
           setupFiles: ["test/setup-gpu.ts"],
           testTimeout: GPU_TIMEOUT_MS,
           hookTimeout: GPU_TIMEOUT_MS,

@@ -14,6 +14,7 @@ struct Params {
   window: u32,
   capacity: u32,
   eps: f32,
+  rope_dims: u32,
   scale: f32,
 }
 struct Step { pos: u32, tokens: u32 }
@@ -79,10 +80,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
   var first = 0u;
   if (params.window > 0u && step.pos + 1u > params.window) { first = step.pos + 1u - params.window; }
-  let mixed = attend(first, step.pos, params.head_quads, params.scale, lane);
+  let mixed = attend(head, first, step.pos, params.head_quads, params.scale, lane);
   if (lane < params.head_quads) {
     for (var i = 0u; i < 4u; i++) {
-      if (lane * 4u + i < params.head_dim) { out[head * params.head_dim + lane * 4u + i] = mixed[i]; }
+      let at = head * params.head_dim + lane * 4u + i;
+      if (lane * 4u + i < params.head_dim) { out[at] = mixed[i] * output_gate(at); }
     }
   }
 }

@@ -54,11 +54,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let last = step.pos + token;
   var first = 0u;
   if (params.window > 0u && last + 1u > params.window) { first = last + 1u - params.window; }
-  let mixed = attend(first, last, params.head_quads, params.scale, lane);
+  let mixed = attend(head, first, last, params.head_quads, params.scale, lane);
   if (lane < params.head_quads) {
     let at = token * params.out_stride + head * params.head_dim;
     for (var i = 0u; i < 4u; i++) {
-      if (lane * 4u + i < params.head_dim) { out[at + lane * 4u + i] = mixed[i]; }
+      if (lane * 4u + i >= params.head_dim) { continue; }
+      let gate = output_gate(token * params.qkv_stride + head * params.head_dim + lane * 4u + i);
+      out[at + lane * 4u + i] = mixed[i] * gate;
     }
   }
 }

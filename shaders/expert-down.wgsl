@@ -10,6 +10,7 @@ struct Params {
   top_k: u32,
   routing_at: u32,
   down_word: u32,
+  down_bias_word: u32,
   slot_words: u32,
   slots_per_slab: u32,
 }
@@ -38,11 +39,13 @@ fn main(
     for (var rank = 0u; rank < params.top_k; rank++) {
       let slot = routing[params.routing_at + params.top_k + rank];
       if (slot == ABSENT) { continue; }
-      let base = slot_address(slot, params.slots_per_slab, params.slot_words) + params.down_word;
+      let slot_base = slot_address(slot, params.slots_per_slab, params.slot_words);
+      let base = slot_base + params.down_word;
       var expert_sum = 0.0;
       for (var q = lane; q < params.quads; q += LANES) {
         expert_sum += dot(weight4_down(base, quads, row * params.quads + q), act[rank * params.act_quads + q]);
       }
+      if (lane == 0u) { expert_sum = with_bias(slot_base + params.down_bias_word, row, expert_sum); }
       sum += bitcast<f32>(routing[params.routing_at + 2u * params.top_k + rank]) * expert_sum;
     }
   }

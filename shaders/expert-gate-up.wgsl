@@ -13,6 +13,8 @@ struct Params {
   routing_at: u32,
   gate_word: u32,
   up_word: u32,
+  gate_bias_word: u32,
+  up_bias_word: u32,
   slot_words: u32,
   slots_per_slab: u32,
 }
@@ -49,6 +51,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   workgroupBarrier();
   if (lane == 0u && row < params.rows) {
     for (var i = 1u; i < LANES; i++) { sums += partial[thread + i]; }
-    act[group.y * params.act_stride + row] = activate(sums.x, sums.y);
+    var act_value = 0.0;
+    if (slot != ABSENT) {
+      let base = slot_address(slot, params.slots_per_slab, params.slot_words);
+      let gate = with_bias(base + params.gate_bias_word, row, sums.x);
+      act_value = activate(gate, with_bias(base + params.up_bias_word, row, sums.y));
+    }
+    act[group.y * params.act_stride + row] = act_value;
   }
 }

@@ -8,6 +8,7 @@ struct Params {
   act_quads: u32,
   z_stride: u32,
   down_word: u32,
+  down_bias_word: u32,
   slot_words: u32,
   slots_per_slab: u32,
 }
@@ -21,7 +22,8 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let tile = tiles[group.y];
-  let base = slot_address(tile.x, params.slots_per_slab, params.slot_words) + params.down_word;
+  let slot_base = slot_address(tile.x, params.slots_per_slab, params.slot_words);
+  let base = slot_base + params.down_word;
   let first_row = group.x * TILE;
   let quads = params.rows * params.quads;
   var sums = tile_clear();
@@ -48,7 +50,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     let pair = pairs[tile.y + place];
     for (var j = 0u; j < 4u; j++) {
       let row = first_row + j * 8u + thread % 8u;
-      if (row < params.rows) { z[pair * params.z_stride + row] = sums.rows[i][j]; }
+      if (row >= params.rows) { continue; }
+      z[pair * params.z_stride + row] = with_bias(slot_base + params.down_bias_word, row, sums.rows[i][j]);
     }
   }
 }

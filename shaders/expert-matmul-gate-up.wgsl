@@ -13,6 +13,8 @@ struct Params {
   act_stride: u32,
   gate_word: u32,
   up_word: u32,
+  gate_bias_word: u32,
+  up_bias_word: u32,
   slot_words: u32,
   slots_per_slab: u32,
 }
@@ -62,7 +64,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     let pair = pairs[tile.y + place];
     for (var j = 0u; j < 4u; j++) {
       let row = first_row + j * 8u + thread % 8u;
-      if (row < params.rows) { act[pair * params.act_stride + row] = activate(gates.rows[i][j], ups.rows[i][j]); }
+      if (row >= params.rows) { continue; }
+      let gate = with_bias(base + params.gate_bias_word, row, gates.rows[i][j]);
+      let up = with_bias(base + params.up_bias_word, row, ups.rows[i][j]);
+      act[pair * params.act_stride + row] = activate(gate, up);
     }
   }
 }

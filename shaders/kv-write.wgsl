@@ -10,6 +10,7 @@ struct Params {
   qkv_stride: u32,
   capacity: u32,
   eps: f32,
+  rope_dims: u32,
 }
 struct Step { pos: u32, tokens: u32 }
 

@@ -1,9 +1,19 @@
 // Prefill: out[t, out_at + r] = x[t] . weights[r] for many tokens t and all rows r of one matrix.
 // Grid: x = rows / 32, y = tokens / 32. A workgroup owns a 32 x 32 tile (lib/tile.wgsl).
 // in:  x [tokens, x_stride] f32 quads from quad x_at; weights [rows, quads] by fragment
-// out: out [tokens, out_stride] f32
+// out: out [tokens, out_stride] f32; `finish`, a fragment, says what is added to a product, or it is added to
 // reads the stored matrix once per 32 tokens; writes 4 bytes a result.
-struct Params { quads: u32, rows: u32, x_at: u32, x_stride: u32, out_at: u32, out_stride: u32 }
+struct Params {
+  quads: u32,
+  rows: u32,
+  x_at: u32,
+  x_stride: u32,
+  out_at: u32,
+  out_stride: u32,
+  out_scale: f32,
+  gate_at: u32,
+  gate_stride: u32,
+}
 struct Step { pos: u32, tokens: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -40,7 +50,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     for (var j = 0u; j < 4u; j++) {
       let row = first_row + j * 8u + thread % 8u;
       if (token < step.tokens && row < params.rows) {
-        out[token * params.out_stride + params.out_at + row] = sums.rows[i][j];
+        let at = token * params.out_stride + params.out_at + row;
+        out[at] = finish(0u, token, row, at, sums.rows[i][j]);
       }
     }
   }

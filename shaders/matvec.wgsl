@@ -3,6 +3,7 @@
 // neighbouring words, and their partial sums are added in lane order.
 // in:  x [quads] f32 quads; weights of the segments, bound by fragments
 // out: out f32; row r of segment s goes to out[out_s + r]
+// `finish`, a fragment, says what a product adds to, or is added to it.
 // params: rows of each segment (0 = no such segment)
 // reads the stored bytes of every row once and x once a row; writes 4 bytes a row.
 struct Params {
@@ -13,6 +14,9 @@ struct Params {
   out_0: u32,
   out_1: u32,
   out_2: u32,
+  out_scale: f32,
+  gate_at: u32,
+  gate_stride: u32,
 }
 
 override ROWS: u32 = 8;
@@ -57,6 +61,6 @@ fn main(
   workgroupBarrier();
   if (lane == 0u && row < rows) {
     for (var i = 1u; i < LANES; i++) { sum += partial[thread + i]; }
-    out[out_at + row] = sum;
+    out[out_at + row] = finish(segment, 0u, row, out_at + row, sum);
   }
 }

@@ -1,8 +1,8 @@
 // Residual add and the next block's input norm: x_out = x_in + residual(y); h = RMSNorm(x_out) * input_gain.
-// What `residual` is comes from a fragment: nothing, y, or RMSNorm(y) * output_gain.
+// What `residual` is comes from a fragment: nothing, y, y scaled, or RMSNorm(y) * output_gain.
 // A workgroup owns one token. in: x_in [tokens, quads], y; out: x_out, h [tokens, quads]. Padding columns stay zero.
 // reads 2 and writes 2 rows of 16 * quads bytes a token (one read less in the first layer).
-struct Params { cols: u32, quads: u32, eps: f32 }
+struct Params { cols: u32, quads: u32, eps: f32, residual_scale: f32 }
 
 override WG: u32 = 64;
 

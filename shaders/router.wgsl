@@ -1,4 +1,5 @@
-// Router selection: softmax over all experts, stable top-k (equal logits: lower id first), routing weights, and the slot
+// Router selection: scores of experts and what they are chosen by (fragments; softmax over all and logits in most models),
+// stable top-k (on ties the lower id first), routing weights, and the slot
 // of every chosen expert from the residency table. A workgroup owns one token.
 // in:  logits [tokens, logits_stride] f32; residency [layers, num_experts] u32: slot or ABSENT
 // out: routing [tokens, 3, top_k] u32 from routing_at: expert ids, slots, routing weights (f32 bits), in rank order
@@ -20,33 +21,38 @@ override WG: u32 = 64;
 @group(0) @binding(2) var<storage, read> residency: array<u32>;
 @group(0) @binding(3) var<storage, read_write> routing: array<u32>;
 
+// Of the token's logits: the largest, and the sum of exp(logit - largest).
+var<private> router_largest: f32;
+var<private> router_total: f32;
+
 const NONE: u32 = 0xffffffffu;
 var<workgroup> taken: array<u32, 32>; // bit set of chosen experts
-var<workgroup> best_logit: array<f32, WG>;
+var<workgroup> best_choice: array<f32, WG>;
 var<workgroup> best_expert: array<u32, WG>;
 
-// The expert with the largest logit that is not taken yet; lower id on ties.
+// The expert with the largest choice value that is not taken yet; lower id on ties.
 fn best_left(at: u32, lane: u32) -> u32 {
-  var logit = -3.4e38;
+  var best = -3.4e38;
   var expert = NONE;
   for (var e = lane; e < params.num_experts; e += WG) {
     let open = ((taken[e / 32u] >> (e % 32u)) & 1u) == 0u;
-    if (open && (expert == NONE || logits[at + e] > logit)) {
-      logit = logits[at + e];
+    let tried = choice(logits[at + e], e);
+    if (open && (expert == NONE || tried > best)) {
+      best = tried;
       expert = e;
     }
   }
-  best_logit[lane] = logit;
+  best_choice[lane] = best;
   best_expert[lane] = expert;
   workgroupBarrier();
   for (var half = WG / 2u; half > 0u; half >>= 1u) {
     if (lane < half) {
       let other = best_expert[lane + half];
       let mine = best_expert[lane];
-      let larger = best_logit[lane + half] > best_logit[lane];
-      let tied = best_logit[lane + half] == best_logit[lane];
+      let larger = best_choice[lane + half] > best_choice[lane];
+      let tied = best_choice[lane + half] == best_choice[lane];
       if (other != NONE && (mine == NONE || larger || (tied && other < mine))) {
-        best_logit[lane] = best_logit[lane + half];
+        best_choice[lane] = best_choice[lane + half];
         best_expert[lane] = other;
       }
     }
@@ -64,10 +70,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (lane < 32u) { taken[lane] = 0u; }
   var largest = -3.4e38;
   for (var e = lane; e < params.num_experts; e += WG) { largest = max(largest, logits[at + e]); }
-  largest = reduce_max(largest, lane);
+  router_largest = reduce_max(largest, lane);
   var total = 0.0;
-  for (var e = lane; e < params.num_experts; e += WG) { total += exp(logits[at + e] - largest); }
-  total = reduce_sum(total, lane);
+  for (var e = lane; e < params.num_experts; e += WG) { total += exp(logits[at + e] - router_largest); }
+  router_total = reduce_sum(total, lane);
 
   for (var rank = 0u; rank < params.top_k; rank++) {
     let expert = best_left(at, lane);
@@ -75,7 +81,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       taken[expert / 32u] |= 1u << (expert % 32u);
       routing[row + rank] = expert;
       routing[row + params.top_k + rank] = residency[params.residency_at + expert];
-      routing[row + 2u * params.top_k + rank] = bitcast<u32>(exp(logits[at + expert] - largest) / total);
+      routing[row + 2u * params.top_k + rank] = bitcast<u32>(score(logits[at + expert]));
     }
     workgroupBarrier();
   }

@@ -1,17 +1,18 @@
 // Attention of one query over keys first .. last by online softmax, in tiles of WG keys and in a fixed order, so that the
 // result depends on nothing but the keys. The query waits in attend_query; key4 and value4 are the kernel's own.
-// head_quads (head_dim rounded up to quads) is at most WG.
+// attend_start says what it begins with. head_quads (head_dim rounded up to quads) is at most WG.
 var<workgroup> attend_query: array<vec4f, MAX_HEAD_DIM / 4>;
 var<workgroup> attend_weights: array<f32, WG>;
 var<workgroup> attend_parts: array<vec4f, WG>;
 
 // Thread `lane` < head_quads returns quad `lane` of the output; a barrier, call from uniform control flow.
-fn attend(first: u32, last: u32, head_quads: u32, scale: f32, lane: u32) -> vec4f {
+fn attend(head: u32, first: u32, last: u32, head_quads: u32, scale: f32, lane: u32) -> vec4f {
   let parts = WG / head_quads;
   let quad = lane % head_quads;
   let part = lane / head_quads;
-  var largest = -3.0e38;
-  var total = 0.0;
+  let start = attend_start(head);
+  var largest = start.x;
+  var total = start.y;
   var mixed = vec4f(0.0);
   for (var tile = first; tile <= last; tile += WG) {
     let key = tile + lane;

@@ -14,7 +14,6 @@ fn stage_head(at: u32, is_key: bool, lane: u32) {
 
 // Element `element` of the staged head after rotation for `token` of this step.
 fn rotated(token: u32, element: u32) -> f32 {
-  let half = params.head_dim / 2u;
-  let partner = select(element - half, element + half, element < half);
-  return rotate(token, element, head_staged[element], head_staged[partner]);
+  if (element >= params.rope_dims) { return head_staged[element]; }
+  return rotate(token, element, head_staged[element], head_staged[partner_of(element)]);
 }

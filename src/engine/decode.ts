@@ -2,7 +2,8 @@
  * The forward pass of one token, as the list of commands that one submission runs. It is built once for a session's
  * cache and the slots as they are, and only the step's uniforms change from token to token. The kept rows make it
  * replayable: from any MoE layer's router on, the commands can run again with nothing else than what that layer wrote.
- * Dispatches: 7 in a dense layer, 10 in an MoE layer with a latent (9 without).
+ * Dispatches: 7 in a dense layer, 10 in an MoE layer with a latent (9 without); one more for gates of the heads' outputs or
+ * a norm over all of them, two more for a shared expert.
  */
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
@@ -11,6 +12,7 @@ import { attentionDecode } from "../kernels/attention-decode.ts";
 import { embed } from "../kernels/embed.ts";
 import { expertDown } from "../kernels/expert-down.ts";
 import { expertGateUp } from "../kernels/expert-gate-up.ts";
+import type { Finish } from "../kernels/finish.ts";
 import { matvec, type Segment } from "../kernels/matvec.ts";
 import { matvecSwiglu } from "../kernels/matvec-swiglu.ts";
 import { norm } from "../kernels/norm.ts";
@@ -18,7 +20,18 @@ import { router } from "../kernels/router.ts";
 import { sample } from "../kernels/sample.ts";
 import type { DenseSpec, MoeSpec } from "../models/spec.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { layerHeads, layerMatrix, layerSlabs, layerSpec, type Parts, residual, slotMatrices } from "./parts.ts";
+import {
+  layerBias,
+  layerHeads,
+  layerMatrix,
+  layerSlabs,
+  layerSpec,
+  layerWideNorm,
+  type Parts,
+  residual,
+  sharedFinish,
+  slotMatrices,
+} from "./parts.ts";
 
 export interface DecodePlan {
   /** From the token id in `ids` to the logits. */
@@ -41,7 +54,7 @@ export function decodePlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Dec
   const forward: Command[] = [];
   const replayAt: number[] = [];
 
-  forward.push(...embed(host, weights.shards("embed"), buffers.ids, buffers.x0)(1)); // x [D]
+  forward.push(...embed(host, weights.shards("embed"), buffers.ids, buffers.x0, spec.embeddingScale)(1)); // x [D]
   let x: BufferRange = { buffer: buffers.x0 };
   for (const [layer, { mlp }] of spec.layers.entries()) {
     const attended = attentionInput(parts, layer, x, forward); // h = norm(x + last y) [D]
@@ -68,9 +81,11 @@ export function decodePlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Dec
 export function headCommands(parts: Parts, logits: LedgerBuffer): Command[] {
   const { host, scratch, weights, spec } = parts;
   const h = { buffer: scratch.buffers.lastH };
+  const finish: Finish | undefined =
+    spec.logitScale === undefined ? undefined : { kind: "scale", factor: spec.logitScale };
   return weights
     .shards(spec.tiedEmbeddings ? "embed" : "head")
-    .map((shard) => matvec(host, [{ matrix: shard, outAt: shard.rowStart }], h, logits));
+    .map((shard) => matvec(host, [{ matrix: shard, outAt: shard.rowStart }], h, logits, finish));
 }
 
 function attentionInput(parts: Parts, layer: number, x: BufferRange, forward: Command[]): Stream {
@@ -83,7 +98,7 @@ function attentionInput(parts: Parts, layer: number, x: BufferRange, forward: Co
 function attentionBlock(parts: Parts, layer: number, kv: KvCache, stream: Stream, forward: Command[]): void {
   const { host, spec, scratch } = parts;
   const { qkv, attention, y } = scratch.buffers;
-  const { window } = layerSpec(spec, layer).attention;
+  const { window, outputGate } = layerSpec(spec, layer).attention;
   const [q, k, v, o] = (["q", "k", "v", "o"] as const).map((name) => layerMatrix(parts, layer, name));
   const cache = kv.layers[layer];
   if (!q || !k || !v || !o || !cache) throw new RangeError(`layer ${layer} is incomplete`);
@@ -92,10 +107,16 @@ function attentionBlock(parts: Parts, layer: number, kv: KvCache, stream: Stream
     { matrix: k, outAt: q.rows },
     { matrix: v, outAt: q.rows + k.rows },
   ];
-  forward.push(matvec(host, segments, stream.h, qkv)); // qkv [(H + 2K) d]
+  forward.push(matvec(host, segments, stream.h, qkv, layerBias(parts, layer, "qBias", "kBias", "vBias"))); // qkv [(H + 2K) d]
+  if (outputGate) {
+    const gate = { matrix: layerMatrix(parts, layer, "outputGate"), outAt: q.rows + 2 * k.rows };
+    forward.push(matvec(host, [gate], stream.h, qkv)); // gates [H d], behind them
+  }
+  const wide = layerWideNorm(parts, layer);
+  if (wide) forward.push(wide(1)); // queries and keys normed
   const heads = layerHeads(parts, layer);
   forward.push(attentionDecode(host, { heads, window, kv: cache, qkv, out: attention, step: scratch.step })); // [H d]
-  forward.push(matvec(host, [{ matrix: o, outAt: 0 }], { buffer: attention }, y)); // y [D]
+  forward.push(matvec(host, [{ matrix: o, outAt: 0 }], { buffer: attention }, y, layerBias(parts, layer, "oBias"))); // y [D]
 }
 
 /** The stream into the MLP. Before an MoE block it goes to that block's kept rows, so that a replay finds it. */
@@ -129,10 +150,15 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream
   if (mlp.latentSize !== null) {
     segments.push({ matrix: layerMatrix(parts, layer, "latentDown"), outAt: sizes.routerLogits });
   }
-  forward.push(matvec(host, segments, stream.h, routerRow)); // router logits [E], latent [l]
+  if (mlp.shared?.gated) {
+    segments.push({ matrix: layerMatrix(parts, layer, "sharedRouter"), outAt: sizes.sharedGateAt });
+  }
+  const bias = layerBias(parts, layer, "routerBias");
+  forward.push(matvec(host, segments, stream.h, routerRow, bias)); // router logits [E], latent [l], shared gate
   forward.push(
     router(host, {
       ...mlp,
+      bias: parts.weights.vector({ layer, name: "selectionBias" }),
       logits: routerRow,
       logitsStride: sizes.routerRow,
       residency: pager.residency,
@@ -146,12 +172,24 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream
   const input =
     mlp.latentSize === null ? { x: stream.h, xAt: 0 } : { x: { buffer: routerRow }, xAt: sizes.routerLogits / 4 };
   const shared = { layer: slots, topK: mlp.topK, routing, routingAt, act: expertAct, actStride: sizes.expertInner };
-  forward.push(expertGateUp(host, { ...shared, ...input, gate, up })); // act [k, m]
+  forward.push(expertGateUp(host, { ...shared, ...input, gate, up, activation: mlp.activation })); // act [k, m]
   const out = mlp.latentSize === null ? y : mixed;
   forward.push(expertDown(host, { ...shared, down, out })); // mixed [l]: combined in rank order
-  if (mlp.latentSize === null) return;
-  const latentUp = layerMatrix(parts, layer, "latentUp");
-  forward.push(matvec(host, [{ matrix: latentUp, outAt: 0 }], { buffer: mixed }, y)); // y [D]
+  if (mlp.latentSize !== null) {
+    const latentUp = layerMatrix(parts, layer, "latentUp");
+    forward.push(matvec(host, [{ matrix: latentUp, outAt: 0 }], { buffer: mixed }, y)); // y [D]
+  }
+  if (mlp.shared) sharedExpert(parts, layer, mlp, stream, forward); // y [D]
+}
+
+function sharedExpert(parts: Parts, layer: number, mlp: MoeSpec, stream: Stream, forward: Command[]): void {
+  const { host, scratch } = parts;
+  const { denseAct, y } = scratch.buffers;
+  const gate = layerMatrix(parts, layer, "sharedGate");
+  const up = layerMatrix(parts, layer, "sharedUp");
+  forward.push(matvecSwiglu(host, gate, up, stream.h, denseAct)); // act [F]
+  const down = layerMatrix(parts, layer, "sharedDown");
+  forward.push(matvec(host, [{ matrix: down, outAt: 0 }], { buffer: denseAct }, y, sharedFinish(parts, mlp))); // y += [D]
 }
 
 function addAndNorm(

@@ -1,6 +1,6 @@
 /** How a GPU budget is spent, in ledger bytes: arithmetic on sizes, done before anything is allocated. */
 import { BudgetError, UsageError } from "../errors.ts";
-import type { ModelSpec } from "../models/spec.ts";
+import type { LayerSpec, ModelSpec } from "../models/spec.ts";
 import type { SlabGeometry } from "../pager/slabs.ts";
 import { slabGeometry } from "../pager/slabs.ts";
 import { humanBytes } from "../util/math.ts";
@@ -34,7 +34,7 @@ export function memoryNeeds(spec: ModelSpec, weights: WeightMap, sizes: Sizes, m
     const slotBytes = weights.expertLayout(layer).words * 4;
     return { numExperts, topK, geometry: slabGeometry(slotBytes, numExperts, topK, maxBindingBytes) };
   });
-  const params = spec.layers.length * PARAMS_PER_LAYER_BYTES;
+  const params = spec.layers.reduce((sum, layer) => sum + paramsBytes(layer), 0);
   const residency = padded(Math.max(1, layers.length) * Math.max(1, sizes.numExperts) * 4);
   return {
     denseBytes: deviceWeightBytes(weights, maxBindingBytes),
@@ -43,8 +43,12 @@ export function memoryNeeds(spec: ModelSpec, weights: WeightMap, sizes: Sizes, m
   };
 }
 
-/** About two dozen kernel sites a layer over both phases, 256 bytes of params each. */
-const PARAMS_PER_LAYER_BYTES = 24 * 256;
+/** About two dozen kernel sites a layer over both phases, 256 bytes of params each; some more for blocks that few have. */
+function paramsBytes({ attention, mlp }: LayerSpec): number {
+  const wide = attention.outputGate || attention.wideQkNorm ? 2 : 0;
+  const shared = mlp.kind === "moe" && mlp.shared ? 8 : 0;
+  return (24 + wide + shared) * 256;
+}
 
 /** The largest read-back: a decode step's routing, logits and id, or a chunk's routing. */
 function stagingBytes({ numMoeLayers, topK, vocab, chunk }: Sizes): number {

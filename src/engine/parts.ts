@@ -2,13 +2,17 @@
 
 import { UnsupportedError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { LedgerBuffer } from "../gpu/ledger.ts";
+import type { Command } from "../gpu/queue.ts";
+import type { Finish, Gate } from "../kernels/finish.ts";
 import type { Heads } from "../kernels/heads.ts";
 import type { KernelHost, Matrix } from "../kernels/kernel.ts";
+import type { Residual } from "../kernels/norm.ts";
 import type { LayerSlabs, SlotMatrix } from "../kernels/slots.ts";
-import type { LayerTensor, ModelSpec } from "../models/spec.ts";
+import { wideNorm } from "../kernels/wide-norm.ts";
+import type { LayerTensor, ModelSpec, MoeSpec } from "../models/spec.ts";
 import type { Pager } from "../pager/pager.ts";
-import type { ExpertLayout, MatrixLayout } from "../weights/layout.ts";
+import type { SlotLayout } from "../weights/expert-table.ts";
+import type { MatrixLayout } from "../weights/layout.ts";
 import type { DeviceWeights } from "./device-weights.ts";
 import { ropeFor, type Scratch } from "./scratch.ts";
 import type { Sizes } from "./sizes.ts";
@@ -22,7 +26,7 @@ export interface Parts {
   readonly scratch: Scratch;
   readonly pager: Pager;
   /** Slot layout of every MoE layer, in order. */
-  readonly expertLayouts: readonly ExpertLayout[];
+  readonly expertLayouts: readonly SlotLayout[];
 }
 
 /** A layer's matrix in one piece. @throws UnsupportedError when it did not fit one binding. */
@@ -36,10 +40,31 @@ export function layerMatrix(parts: Parts, layer: number, name: LayerTensor): Mat
   );
 }
 
+/** The biases of these vectors' names, or `undefined` where the model has none. */
+export function layerBias(parts: Parts, layer: number, ...names: readonly LayerTensor[]): Finish | undefined {
+  const biases = names.map((name) => parts.weights.vector({ layer, name })).filter((bias) => bias !== undefined);
+  return biases.length === names.length ? { kind: "bias", biases } : undefined;
+}
+
+/** The norm over all queries and all keys of a token, where the model has that one. */
+export function layerWideNorm(parts: Parts, layer: number): ((tokens: number) => Command) | undefined {
+  const { wideQkNorm, numHeads, numKvHeads, headDim } = layerSpec(parts.spec, layer).attention;
+  if (!wideQkNorm) return undefined;
+  return wideNorm(parts.host, {
+    qCols: numHeads * headDim,
+    kCols: numKvHeads * headDim,
+    qGain: parts.weights.gain({ layer, name: "qNorm" }),
+    kGain: parts.weights.gain({ layer, name: "kNorm" }),
+    qkv: parts.scratch.buffers.qkv,
+    stride: parts.sizes.qkv,
+    eps: parts.spec.normEps,
+  });
+}
+
 export function layerHeads(parts: Parts, layer: number): Heads {
   const { attention } = layerSpec(parts.spec, layer);
-  const q = parts.weights.vector({ layer, name: "qNorm" });
-  const k = parts.weights.vector({ layer, name: "kNorm" });
+  const q = attention.qkNorm ? parts.weights.vector({ layer, name: "qNorm" }) : undefined;
+  const k = attention.qkNorm ? parts.weights.vector({ layer, name: "kNorm" }) : undefined;
   return {
     numHeads: attention.numHeads,
     numKvHeads: attention.numKvHeads,
@@ -47,16 +72,18 @@ export function layerHeads(parts: Parts, layer: number): Heads {
     gains: q && k ? { q, k } : undefined,
     rope: ropeFor(parts.scratch, attention),
     eps: parts.spec.normEps,
+    interleaved: attention.ropePairing === "interleaved",
+    ropeDims: attention.ropeDims,
+    scale: attention.scale,
+    sinks: parts.weights.vector({ layer, name: "sinks" }),
+    gated: attention.outputGate,
   };
 }
 
-/** A block's output on its way into the residual stream, with the gains of its own norm. */
-export function residual(
-  parts: Parts,
-  layer: number,
-  name: "attnOutputNorm" | "mlpOutputNorm",
-): { y: LedgerBuffer; outputGain: LedgerBuffer | undefined } {
-  return { y: parts.scratch.buffers.y, outputGain: parts.weights.vector({ layer, name }) };
+/** A block's output on its way into the residual stream, with the gains of its own norm or its factor. */
+export function residual(parts: Parts, layer: number, name: "attnOutputNorm" | "mlpOutputNorm"): Residual {
+  const outputGain = parts.weights.vector({ layer, name });
+  return { y: parts.scratch.buffers.y, outputGain, scale: parts.spec.residualScale };
 }
 
 /** Slabs of MoE layer number `moe`, as they are now. */
@@ -68,12 +95,21 @@ export function layerSlabs(parts: Parts, moe: number): LayerSlabs {
 /** Where gate, up and down lie in a slot of MoE layer number `moe`. */
 export function slotMatrices(parts: Parts, moe: number): { gate: SlotMatrix; up: SlotMatrix; down: SlotMatrix } {
   const layout = expertLayout(parts, moe);
-  const at = ({ dtype, rows, quadsPerRow }: MatrixLayout, word: number) => ({ dtype, rows, quadsPerRow, word });
-  return {
-    gate: at(layout.gate, layout.gateWord),
-    up: at(layout.up, layout.upWord),
-    down: at(layout.down, layout.downWord),
+  const { biasWords } = layout;
+  const at = ({ dtype, rows, quadsPerRow }: MatrixLayout, word: number, biasWord: number | undefined) => {
+    return { dtype, rows, quadsPerRow, word, biasWord };
   };
+  return {
+    gate: at(layout.gate, layout.gateWord, biasWords?.gate),
+    up: at(layout.up, layout.upWord, biasWords?.up),
+    down: at(layout.down, layout.downWord, biasWords?.down),
+  };
+}
+
+/** How the shared expert's output joins that of the chosen ones, which is there already. */
+export function sharedFinish({ scratch, sizes }: Parts, { shared }: MoeSpec): Finish {
+  const gate: Gate = { buffer: scratch.buffers.router, at: sizes.sharedGateAt, stride: sizes.routerRow };
+  return { kind: "add", gate: shared?.gated ? gate : undefined };
 }
 
 export function layerSpec(spec: ModelSpec, layer: number): ModelSpec["layers"][number] {
@@ -82,7 +118,7 @@ export function layerSpec(spec: ModelSpec, layer: number): ModelSpec["layers"][n
   return found;
 }
 
-function expertLayout(parts: Parts, moe: number): ExpertLayout {
+function expertLayout(parts: Parts, moe: number): SlotLayout {
   const layout = parts.expertLayouts[moe];
   if (!layout) throw new RangeError(`MoE layer ${moe} of ${parts.expertLayouts.length}`);
   return layout;

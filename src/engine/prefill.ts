@@ -11,6 +11,7 @@ import { combine } from "../kernels/combine.ts";
 import { embed } from "../kernels/embed.ts";
 import { expertMatmulDown } from "../kernels/expert-matmul-down.ts";
 import { expertMatmulGateUp } from "../kernels/expert-matmul-gate-up.ts";
+import type { Finish } from "../kernels/finish.ts";
 import { kvWrite } from "../kernels/kv-write.ts";
 import { matmul, TILE } from "../kernels/matmul.ts";
 import { norm } from "../kernels/norm.ts";
@@ -20,10 +21,22 @@ import type { LayerTensor, MoeSpec } from "../models/spec.ts";
 import { headCommands } from "./decode.ts";
 import { type GroupedTokens, groupTokens, tilesOf } from "./group-tokens.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { layerHeads, layerMatrix, layerSlabs, layerSpec, type Parts, residual, slotMatrices } from "./parts.ts";
+import {
+  layerBias,
+  layerHeads,
+  layerMatrix,
+  layerSlabs,
+  layerSpec,
+  layerWideNorm,
+  type Parts,
+  residual,
+  sharedFinish,
+  slotMatrices,
+} from "./parts.ts";
 import { type Routing, readRouting } from "./routing.ts";
 
 type ForTokens = (tokens: number) => Command[];
+type ForOne = (tokens: number) => Command;
 
 /** One layer: everything up to the router (or through the dense MLP), and the experts of an MoE layer. */
 interface LayerPlan {
@@ -145,7 +158,7 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
   const endNorm = add(weights.gain("outputNorm"), residual(parts, spec.layers.length - 1, "mlpOutputNorm"));
   const bytes = sizes.hidden * 4;
   return {
-    start: embed(host, weights.shards("embed"), ids, x0),
+    start: embed(host, weights.shards("embed"), ids, x0, spec.embeddingScale),
     layers,
     end: (t) => [
       endNorm(t), // h [T, D]
@@ -157,21 +170,27 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
 
 function attentionBlock(parts: Parts, layer: number, kv: KvCache): ForTokens {
   const { host, spec, scratch, sizes } = parts;
-  const { window, numHeads, numKvHeads, headDim } = layerSpec(spec, layer).attention;
+  const { window, numHeads, numKvHeads, headDim, outputGate } = layerSpec(spec, layer).attention;
   const { h, qkv, attention, y } = scratch.buffers;
   const cache = kv.layers[layer];
   if (!cache) throw new RangeError(`layer ${layer} has no cache`);
   const heads = layerHeads(parts, layer);
-  const project = (name: LayerTensor, head: number) =>
-    tokensTimes(parts, layer, name, h, 0, sizes.hidden, qkv, head * headDim, sizes.qkv);
+  const project = (name: LayerTensor, head: number, bias?: LayerTensor) => {
+    const finish = bias && layerBias(parts, layer, bias);
+    return tokensTimes(parts, layer, name, h, 0, sizes.hidden, qkv, head * headDim, sizes.qkv, finish);
+  };
+  const wide = layerWideNorm(parts, layer);
+  const outputBias = layerBias(parts, layer, "oBias");
   const shared = { heads, kv: cache, qkv, qkvStride: sizes.qkv, step: scratch.step };
   const parts_: ((t: number) => Command)[] = [
-    project("q", 0),
-    project("k", numHeads),
-    project("v", numHeads + numKvHeads), // qkv [T, (H + 2K) d]
+    project("q", 0, "qBias"),
+    project("k", numHeads, "kBias"),
+    project("v", numHeads + numKvHeads, "vBias"), // qkv [T, (H + 2K) d]
+    ...(outputGate ? [project("outputGate", numHeads + 2 * numKvHeads)] : []), // gates [T, H d], behind them
+    ...(wide ? [wide] : []), // queries and keys normed
     kvWrite(host, shared),
     attentionPrefill(host, { ...shared, window, out: attention, outStride: sizes.attention }), // [T, H d]
-    tokensTimes(parts, layer, "o", attention, 0, sizes.attention, y, 0, sizes.hidden), // y [T, D]
+    tokensTimes(parts, layer, "o", attention, 0, sizes.attention, y, 0, sizes.hidden, outputBias), // y [T, D]
   ];
   return (t) => parts_.map((command) => command(t));
 }
@@ -193,15 +212,33 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec): MoePl
   const { host, scratch, sizes, pager } = parts;
   const { h, router: routerRow, routing, expertAct, z, mixed, y, tiles, pairs } = scratch.buffers;
   const latent = mlp.latentSize !== null;
-  const routed = [tokensTimes(parts, layer, "router", h, 0, sizes.hidden, routerRow, 0, sizes.routerRow)];
+  const routed = [
+    tokensTimes(
+      parts,
+      layer,
+      "router",
+      h,
+      0,
+      sizes.hidden,
+      routerRow,
+      0,
+      sizes.routerRow,
+      layerBias(parts, layer, "routerBias"),
+    ),
+  ];
   if (latent) {
     routed.push(
       tokensTimes(parts, layer, "latentDown", h, 0, sizes.hidden, routerRow, sizes.routerLogits, sizes.routerRow),
     );
   }
+  if (mlp.shared?.gated) {
+    const [at, stride] = [sizes.sharedGateAt, sizes.routerRow];
+    routed.push(tokensTimes(parts, layer, "sharedRouter", h, 0, sizes.hidden, routerRow, at, stride));
+  }
   routed.push(
     router(host, {
       ...mlp,
+      bias: parts.weights.vector({ layer, name: "selectionBias" }),
       logits: routerRow,
       logitsStride: sizes.routerRow,
       residency: pager.residency,
@@ -215,10 +252,18 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec): MoePl
     ? { x: routerRow, xAt: sizes.routerLogits / 4, xStride: sizes.routerRow / 4 }
     : { x: h, xAt: 0, xStride: sizes.hidden / 4 };
   const shared = { layer: layerSlabs(parts, moe), tiles, pairs, act: expertAct, actStride: sizes.expertInner };
-  const gateUp = expertMatmulGateUp(host, { ...shared, ...input, gate, up, topK: mlp.topK }); // act [T k, m]
+  const gateUp = expertMatmulGateUp(host, {
+    ...shared,
+    ...input,
+    gate,
+    up,
+    topK: mlp.topK,
+    activation: mlp.activation,
+  }); // act [T k, m]
   const downs = expertMatmulDown(host, { ...shared, down, z, zStride: sizes.expertWidth }); // z [T k, l]
   const after = [combine(host, sizes.expertWidth / 4, mlp.topK, z, routing, latent ? mixed : y)]; // [T, l]
   if (latent) after.push(tokensTimes(parts, layer, "latentUp", mixed, 0, sizes.expertWidth, y, 0, sizes.hidden));
+  if (mlp.shared) after.push(...sharedExpert(parts, layer, mlp, mlp.shared.innerSize)); // y [T, D]
   return {
     moe,
     mlp,
@@ -226,6 +271,18 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec): MoePl
     experts: (numTiles) => [gateUp(numTiles), downs(numTiles)],
     after: (t) => after.map((command) => command(t)),
   };
+}
+
+function sharedExpert(parts: Parts, layer: number, mlp: MoeSpec, inner: number): ForOne[] {
+  const { host, scratch, sizes } = parts;
+  const { h, gateUp, denseAct, y } = scratch.buffers;
+  const stride = sizes.denseInner;
+  return [
+    tokensTimes(parts, layer, "sharedGate", h, 0, sizes.hidden, gateUp, 0, 2 * stride),
+    tokensTimes(parts, layer, "sharedUp", h, 0, sizes.hidden, gateUp, stride, 2 * stride),
+    swiglu(host, inner, stride, gateUp, denseAct), // act [T, F]
+    tokensTimes(parts, layer, "sharedDown", denseAct, 0, stride, y, 0, sizes.hidden, sharedFinish(parts, mlp)), // y += [T, D]
+  ];
 }
 
 /** A layer's matrix over all tokens; places and strides in floats. */
@@ -239,8 +296,9 @@ function tokensTimes(
   out: LedgerBuffer,
   outAt: number,
   outStride: number,
-): (tokens: number) => Command {
+  finish?: Finish,
+): ForOne {
   const matrix = layerMatrix(parts, layer, name);
   const { step } = parts.scratch;
-  return matmul(parts.host, { matrix, x, xAt: xAt / 4, xStride: xStride / 4, out, outAt, outStride, step });
+  return matmul(parts.host, { matrix, x, xAt: xAt / 4, xStride: xStride / 4, out, outAt, outStride, step, finish });
 }

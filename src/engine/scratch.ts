@@ -2,7 +2,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { STORAGE_USAGE, UNIFORM_USAGE } from "../gpu/usage.ts";
-import type { AttentionSpec, ModelSpec } from "../models/spec.ts";
+import type { AttentionSpec, ModelSpec, YarnSpec } from "../models/spec.ts";
 import { alignUp } from "../util/math.ts";
 import type { Sizes } from "./sizes.ts";
 
@@ -21,11 +21,11 @@ export function scratchBytes(sizes: Sizes) {
     x1: rows(sizes.hidden),
     h: rows(sizes.hidden), // [T, hidden] normed input of a block
     y: rows(sizes.hidden), // [T, hidden] output of a block
-    qkv: rows(sizes.qkv), // [T, (H + 2K) d]
+    qkv: rows(sizes.qkv), // [T, (H + 2K) d], with output gates (2H + 2K) d
     attention: rows(sizes.attention), // [T, H d]
     gateUp: rows(2 * sizes.denseInner), // [T, 2 inner]
     denseAct: rows(sizes.denseInner), // [T, inner]
-    router: rows(sizes.routerRow), // [T, logits | latent]
+    router: rows(sizes.routerRow), // [T, logits | latent | gate of the shared expert]
     expertAct: rows(sizes.expertInner, pairs), // [T topK, inner]
     z: rows(sizes.expertWidth, pairs), // [T topK, width] expert outputs, prefill only
     mixed: rows(sizes.expertWidth), // [T, width] combined
@@ -48,19 +48,24 @@ export interface Scratch {
   readonly step: LedgerBuffer;
   /** `Sampling` uniform. */
   readonly sampling: LedgerBuffer;
-  /** (cos, sin) tables [T, headDim / 2], one per rotary base and head size in the model. */
+  /** (cos, sin) tables [T, dims / 2], one per way to turn heads in the model. */
   readonly rope: readonly RopeTable[];
 }
 
-export interface RopeTable {
+/** A way to turn heads: base, elements that turn, stretch. */
+interface RopeKind {
   readonly theta: number;
-  readonly headDim: number;
+  readonly dims: number;
+  readonly yarn: YarnSpec | undefined;
+}
+
+export interface RopeTable extends RopeKind {
   readonly buffer: LedgerBuffer;
 }
 
 /** Bytes of everything that `createScratch` makes. */
 export function totalScratchBytes(spec: ModelSpec, sizes: Sizes): number {
-  const rope = ropeKinds(spec).reduce((sum, { headDim }) => sum + padded(ropeBytes(headDim, sizes.chunk)), 0);
+  const rope = ropeKinds(spec).reduce((sum, { dims }) => sum + padded(ropeBytes(dims, sizes.chunk)), 0);
   const named = Object.values(scratchBytes(sizes)).reduce<number>((sum, bytes) => sum + padded(bytes), 0);
   return named + rope + padded(STEP_BYTES) + padded(SAMPLING_BYTES);
 }
@@ -78,44 +83,63 @@ export function createScratch(gpu: Gpu, spec: ModelSpec, sizes: Sizes): Scratch 
     keptStride: alignUp(sizes.hidden * 4, BINDING_ALIGNMENT),
     step: make("step", STEP_BYTES, UNIFORM_USAGE),
     sampling: make("sampling", SAMPLING_BYTES, UNIFORM_USAGE),
-    rope: ropeKinds(spec).map(({ theta, headDim }) => ({
-      theta,
-      headDim,
-      buffer: make(`rope ${theta}`, ropeBytes(headDim, sizes.chunk)),
+    rope: ropeKinds(spec).map((kind) => ({
+      ...kind,
+      buffer: make(`rope ${kind.theta}`, ropeBytes(kind.dims, sizes.chunk)),
     })),
   };
 }
 
-/** Cosines and sines of `count` positions from `pos` [count, headDim / 2, 2], computed in f64. */
-export function ropeAngles({ theta, headDim }: RopeTable, pos: number, count: number): Float32Array<ArrayBuffer> {
-  const half = headDim / 2;
+/** Cosines and sines of `count` positions from `pos` [count, dims / 2, 2], computed in f64. */
+export function ropeAngles(kind: RopeKind, pos: number, count: number): Float32Array<ArrayBuffer> {
+  const half = kind.dims / 2;
+  const size = kind.yarn ? 1 + 0.1 * Math.log(Math.max(1, kind.yarn.factor)) : 1;
   const table = new Float32Array(count * half * 2);
   for (let t = 0; t < count; t++) {
     for (let j = 0; j < half; j++) {
-      const angle = (pos + t) * theta ** ((-2 * j) / headDim);
-      table[(t * half + j) * 2] = Math.cos(angle);
-      table[(t * half + j) * 2 + 1] = Math.sin(angle);
+      const angle = (pos + t) * frequency(kind, j);
+      table[(t * half + j) * 2] = Math.cos(angle) * size;
+      table[(t * half + j) * 2 + 1] = Math.sin(angle) * size;
     }
   }
   return table;
 }
 
+/** Angle that pair `j` turns by per position. */
+function frequency({ theta, dims, yarn }: RopeKind, j: number): number {
+  const plain = theta ** ((-2 * j) / dims);
+  if (!yarn) return plain;
+  // The pair that makes so many turns within the original context, as a number between pairs.
+  const pairOf = (turns: number) =>
+    (dims * Math.log(yarn.originalContext / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const [fast, slow] = [pairOf(yarn.betaFast), pairOf(yarn.betaSlow)];
+  const first = Math.max(0, yarn.truncate ? Math.floor(fast) : fast);
+  const last = Math.min(dims - 1, yarn.truncate ? Math.ceil(slow) : slow);
+  const stretched = Math.min(1, Math.max(0, (j - first) / Math.max(0.001, last - first)));
+  return (plain / yarn.factor) * stretched + plain * (1 - stretched);
+}
+
 /** The table for a layer's heads; `undefined` for a layer without positions. */
-export function ropeFor(scratch: Scratch, { ropeTheta, headDim }: AttentionSpec): LedgerBuffer | undefined {
-  return scratch.rope.find((table) => table.theta === ropeTheta && table.headDim === headDim)?.buffer;
+export function ropeFor(scratch: Scratch, attention: AttentionSpec): LedgerBuffer | undefined {
+  const wanted = ropeKind(attention);
+  return scratch.rope.find((table) => wanted && keyOf(table) === keyOf(wanted))?.buffer;
 }
 
-function ropeKinds(spec: ModelSpec): { theta: number; headDim: number }[] {
-  const kinds = new Map<string, { theta: number; headDim: number }>();
-  for (const { attention } of spec.layers) {
-    const { ropeTheta: theta, headDim } = attention;
-    if (theta !== null) kinds.set(`${theta} ${headDim}`, { theta, headDim });
-  }
-  return [...kinds.values()];
+function ropeKinds(spec: ModelSpec): RopeKind[] {
+  const kinds = spec.layers.map(({ attention }) => ropeKind(attention)).filter((kind) => kind !== undefined);
+  return [...new Map(kinds.map((kind) => [keyOf(kind), kind])).values()];
 }
 
-function ropeBytes(headDim: number, chunk: number): number {
-  return chunk * (headDim / 2) * 8;
+function ropeKind({ ropeTheta, headDim, ropeDims, yarn }: AttentionSpec): RopeKind | undefined {
+  return ropeTheta === null ? undefined : { theta: ropeTheta, dims: ropeDims ?? headDim, yarn };
+}
+
+function keyOf({ theta, dims, yarn }: RopeKind): string {
+  return JSON.stringify([theta, dims, yarn]);
+}
+
+function ropeBytes(dims: number, chunk: number): number {
+  return chunk * (dims / 2) * 8;
 }
 
 /** What the ledger counts for a buffer of `bytes`. */

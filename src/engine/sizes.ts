@@ -1,5 +1,5 @@
 /** Widths of the activations of a model, padded to whole quads, the largest over its layers. Plain numbers, no GPU. */
-import type { AttentionSpec, ModelSpec, MoeSpec } from "../models/spec.ts";
+import type { AttentionSpec, DenseSpec, ModelSpec, MoeSpec } from "../models/spec.ts";
 import { alignUp, ceilDiv } from "../util/math.ts";
 
 /** Tokens that a prefill works on at once. Fixed: the budget must not change it. */
@@ -12,9 +12,12 @@ export interface Sizes {
   readonly hidden: number;
   readonly qkv: number;
   readonly attention: number;
+  /** Inner width of dense MLPs and of shared experts. */
   readonly denseInner: number;
-  /** Router logits; the latent vector, where there is one, follows them in the same row. */
+  /** Router logits; the latent vector, where there is one, and the shared expert's gate follow in the same row. */
   readonly routerLogits: number;
+  /** Where the shared expert's gate is in the row. */
+  readonly sharedGateAt: number;
   readonly routerRow: number;
   /** Width that experts read and write. */
   readonly expertWidth: number;
@@ -37,9 +40,10 @@ export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
     hidden: quads(spec.hiddenSize),
     qkv: largest(attention.map((a) => quads(qkvWidth(a)))),
     attention: largest(attention.map((a) => quads(a.numHeads * a.headDim))),
-    denseInner: largest(spec.layers.map(({ mlp }) => (mlp.kind === "dense" ? quads(mlp.innerSize) : 0))),
+    denseInner: largest(spec.layers.map(({ mlp }) => quads(denseInner(mlp)))),
     routerLogits,
-    routerRow: routerLogits + latent,
+    sharedGateAt: routerLogits + latent,
+    routerRow: routerLogits + latent + (moe.some(({ shared }) => shared?.gated) ? 4 : 0),
     expertWidth: largest(moe.map(({ latentSize }) => quads(latentSize ?? spec.hiddenSize))),
     expertInner: largest(moe.map(({ innerSize }) => quads(innerSize))),
     topK: largest(moe.map(({ topK }) => topK)),
@@ -54,9 +58,13 @@ export function moeLayers(spec: ModelSpec): { layer: number; mlp: MoeSpec }[] {
   return spec.layers.flatMap(({ mlp }, layer) => (mlp.kind === "moe" ? [{ layer, mlp }] : []));
 }
 
-/** Queries, keys and values of one token side by side. */
-export function qkvWidth({ numHeads, numKvHeads, headDim }: AttentionSpec): number {
-  return (numHeads + 2 * numKvHeads) * headDim;
+function denseInner(mlp: DenseSpec | MoeSpec): number {
+  return mlp.kind === "dense" ? mlp.innerSize : (mlp.shared?.innerSize ?? 0);
+}
+
+/** Queries, keys and values of one token side by side, and the gates of the outputs where there are some. */
+export function qkvWidth({ numHeads, numKvHeads, headDim, outputGate = false }: AttentionSpec): number {
+  return ((outputGate ? 2 : 1) * numHeads + 2 * numKvHeads) * headDim;
 }
 
 /** Positions that a layer's cache holds: all of the context, or the window and what a chunk adds to it. */

@@ -4,7 +4,7 @@ import text from "../../shaders/attention-decode.wgsl?raw";
 import attend from "../../shaders/lib/attend.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
-import { type Heads, headFragments, headParams, type KvBuffers } from "./heads.ts";
+import { attendFragments, attentionScale, type Heads, headFragments, headParams, type KvBuffers } from "./heads.ts";
 import type { KernelHost } from "./kernel.ts";
 
 export interface AttentionDecodeSite {
@@ -21,17 +21,19 @@ export interface AttentionDecodeSite {
 
 export function attentionDecode(host: KernelHost, site: AttentionDecodeSite): Command {
   const { heads, kv } = site;
-  const { key, fragments, buffers } = headFragments(heads);
+  const { key, fragments, params, buffers } = headFragments(heads);
+  const around = attendFragments(heads);
   const bound = host.bind(
-    `attention-decode ${key}`,
+    `attention-decode ${key}${around.key}`,
     text,
-    [...fragments, { text: attend }],
+    [...fragments, ...around.fragments, { text: attend }],
     {
       ...headParams(heads),
       window: site.window ?? 0,
       capacity: kv.capacity,
       eps: heads.eps,
-      scale: 1 / Math.sqrt(heads.headDim),
+      scale: attentionScale(heads),
+      ...params,
     },
     {
       step: { buffer: site.step },
@@ -40,6 +42,7 @@ export function attentionDecode(host: KernelHost, site: AttentionDecodeSite): Co
       v_cache: { buffer: kv.v },
       out: { buffer: site.out },
       ...buffers,
+      ...around.buffers,
     },
   );
   return dispatch(bound, [heads.numHeads, 1]);

@@ -4,7 +4,7 @@ import text from "../../shaders/attention-prefill.wgsl?raw";
 import attend from "../../shaders/lib/attend.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
-import { type Heads, headParams, type KvBuffers } from "./heads.ts";
+import { attendFragments, attentionScale, type Heads, headParams, type KvBuffers } from "./heads.ts";
 import { type KernelHost, REDUCE } from "./kernel.ts";
 
 export interface AttentionPrefillSite {
@@ -22,17 +22,18 @@ export interface AttentionPrefillSite {
 
 export function attentionPrefill(host: KernelHost, site: AttentionPrefillSite): (tokens: number) => Command {
   const { heads, kv } = site;
+  const around = attendFragments(heads);
   const bound = host.bind(
-    "attention-prefill",
+    `attention-prefill${around.key}`,
     text,
-    [REDUCE, { text: attend }],
+    [REDUCE, ...around.fragments, { text: attend }],
     {
       ...headParams(heads),
       qkv_stride: site.qkvStride,
       out_stride: site.outStride,
       window: site.window ?? 0,
       capacity: kv.capacity,
-      scale: 1 / Math.sqrt(heads.headDim),
+      scale: attentionScale(heads),
     },
     {
       step: { buffer: site.step },
@@ -40,6 +41,7 @@ export function attentionPrefill(host: KernelHost, site: AttentionPrefillSite): 
       k_cache: { buffer: kv.k },
       v_cache: { buffer: kv.v },
       out: { buffer: site.out },
+      ...around.buffers,
     },
   );
   return (tokens) => dispatch(bound, [heads.numHeads, tokens]);

@@ -10,19 +10,20 @@ export interface EmbedShard extends Matrix {
   readonly rowStart: number;
 }
 
-/** `ids` [tokens] u32 to `x` [tokens, quads]. */
+/** `ids` [tokens] u32 to `x` [tokens, quads], times `scale`. */
 export function embed(
   host: KernelHost,
   shards: readonly EmbedShard[],
   ids: LedgerBuffer,
   x: LedgerBuffer,
+  scale = 1,
 ): (tokens: number) => Command[] {
   const bound = shards.map((shard) =>
     host.bind(
       `embed ${shard.dtype}`,
       text,
       matrixFragments(shard.dtype),
-      { quads: shard.quadsPerRow, row_start: shard.rowStart, row_count: shard.rows },
+      { quads: shard.quadsPerRow, row_start: shard.rowStart, row_count: shard.rows, scale },
       { ids: { buffer: ids }, x: { buffer: x }, weights: { buffer: shard.buffer } },
     ),
   );

@@ -5,7 +5,7 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import { folded, type KernelHost, matrixBytes } from "./kernel.ts";
-import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
+import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotKey, slotParams } from "./slots.ts";
 
 export interface ExpertDownSite {
   readonly layer: LayerSlabs;
@@ -24,7 +24,7 @@ export function expertDown(host: KernelHost, site: ExpertDownSite): Command {
   const { layer, down } = site;
   const { tuning } = host;
   const bound = host.bind(
-    `expert-down ${down.dtype} ${layer.slabs.length}`,
+    `expert-down ${down.dtype} ${layer.slabs.length}${slotKey({ down })}`,
     text,
     slotFragments(layer, { down }),
     {
@@ -34,6 +34,7 @@ export function expertDown(host: KernelHost, site: ExpertDownSite): Command {
       top_k: site.topK,
       routing_at: site.routingAt,
       down_word: down.word,
+      down_bias_word: down.biasWord ?? 0,
       ...slotParams(layer),
     },
     { act: { buffer: site.act }, routing: { buffer: site.routing }, out: { buffer: site.out }, ...slabBuffers(layer) },

@@ -1,13 +1,13 @@
 /** Decode: gate, up and activation of the chosen experts. See shaders/expert-gate-up.wgsl. */
 
 import text from "../../shaders/expert-gate-up.wgsl?raw";
-import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
+import { type Activation, activationFragment } from "./activation.ts";
 import { type KernelHost, matrixBytes } from "./kernel.ts";
-import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
+import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotKey, slotParams } from "./slots.ts";
 
 export interface ExpertGateUpSite {
   readonly layer: LayerSlabs;
@@ -22,15 +22,17 @@ export interface ExpertGateUpSite {
   /** [topK, actStride] */
   readonly act: LedgerBuffer;
   readonly actStride: number;
+  readonly activation?: Activation | undefined;
 }
 
 export function expertGateUp(host: KernelHost, site: ExpertGateUpSite): Command {
   const { layer, gate, up } = site;
+  const activation = activationFragment(site.activation);
   const { tuning } = host;
   const bound = host.bind(
-    `expert-gate-up ${gate.dtype} ${up.dtype} ${layer.slabs.length}`,
+    `expert-gate-up ${gate.dtype} ${up.dtype} ${layer.slabs.length}${slotKey({ gate, up })}${activation.key}`,
     text,
-    [{ text: activation }, ...slotFragments(layer, { gate, up })],
+    [activation.fragment, ...slotFragments(layer, { gate, up })],
     {
       quads: gate.quadsPerRow,
       rows: gate.rows,
@@ -40,6 +42,8 @@ export function expertGateUp(host: KernelHost, site: ExpertGateUpSite): Command 
       routing_at: site.routingAt,
       gate_word: gate.word,
       up_word: up.word,
+      gate_bias_word: gate.biasWord ?? 0,
+      up_bias_word: up.biasWord ?? 0,
       ...slotParams(layer),
     },
     { x: site.x, routing: { buffer: site.routing }, act: { buffer: site.act }, ...slabBuffers(layer) },

@@ -7,7 +7,7 @@ import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
 import { type KernelHost, matrixBytes } from "./kernel.ts";
 import { TILE } from "./matmul.ts";
-import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
+import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotKey, slotParams } from "./slots.ts";
 
 export interface ExpertMatmulDownSite {
   readonly layer: LayerSlabs;
@@ -25,7 +25,7 @@ export interface ExpertMatmulDownSite {
 export function expertMatmulDown(host: KernelHost, site: ExpertMatmulDownSite): (numTiles: number) => Command {
   const { layer, down } = site;
   const bound = host.bind(
-    `expert-matmul-down ${down.dtype} ${layer.slabs.length}`,
+    `expert-matmul-down ${down.dtype} ${layer.slabs.length}${slotKey({ down })}`,
     text,
     [{ text: tile }, ...slotFragments(layer, { down })],
     {
@@ -34,6 +34,7 @@ export function expertMatmulDown(host: KernelHost, site: ExpertMatmulDownSite): 
       act_quads: site.actStride / 4,
       z_stride: site.zStride,
       down_word: down.word,
+      down_bias_word: down.biasWord ?? 0,
       ...slotParams(layer),
     },
     {

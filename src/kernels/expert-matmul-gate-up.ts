@@ -1,14 +1,14 @@
 /** Prefill: gate, up and activation of experts over grouped tokens. See shaders/expert-matmul-gate-up.wgsl. */
 
 import text from "../../shaders/expert-matmul-gate-up.wgsl?raw";
-import activation from "../../shaders/lib/act-swiglu.wgsl?raw";
 import tile from "../../shaders/lib/tile.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
+import { type Activation, activationFragment } from "./activation.ts";
 import { type KernelHost, matrixBytes } from "./kernel.ts";
 import { TILE } from "./matmul.ts";
-import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotParams } from "./slots.ts";
+import { type LayerSlabs, type SlotMatrix, slabBuffers, slotFragments, slotKey, slotParams } from "./slots.ts";
 
 export interface ExpertMatmulGateUpSite {
   readonly layer: LayerSlabs;
@@ -25,14 +25,16 @@ export interface ExpertMatmulGateUpSite {
   /** [tokens * topK, actStride] */
   readonly act: LedgerBuffer;
   readonly actStride: number;
+  readonly activation?: Activation | undefined;
 }
 
 export function expertMatmulGateUp(host: KernelHost, site: ExpertMatmulGateUpSite): (numTiles: number) => Command {
   const { layer, gate, up } = site;
+  const activation = activationFragment(site.activation);
   const bound = host.bind(
-    `expert-matmul-gate-up ${gate.dtype} ${up.dtype} ${layer.slabs.length}`,
+    `expert-matmul-gate-up ${gate.dtype} ${up.dtype} ${layer.slabs.length}${slotKey({ gate, up })}${activation.key}`,
     text,
-    [{ text: tile }, { text: activation }, ...slotFragments(layer, { gate, up })],
+    [{ text: tile }, activation.fragment, ...slotFragments(layer, { gate, up })],
     {
       quads: gate.quadsPerRow,
       rows: gate.rows,
@@ -42,6 +44,8 @@ export function expertMatmulGateUp(host: KernelHost, site: ExpertMatmulGateUpSit
       act_stride: site.actStride,
       gate_word: gate.word,
       up_word: up.word,
+      gate_bias_word: gate.biasWord ?? 0,
+      up_bias_word: up.biasWord ?? 0,
       ...slotParams(layer),
     },
     {

@@ -17,12 +17,12 @@ export interface KvWriteSite {
 
 export function kvWrite(host: KernelHost, site: KvWriteSite): (tokens: number) => Command {
   const { heads, kv } = site;
-  const { key, fragments, buffers } = headFragments(heads);
+  const { key, fragments, params, buffers } = headFragments(heads);
   const bound = host.bind(
     `kv-write ${key}`,
     text,
     fragments,
-    { ...headParams(heads), qkv_stride: site.qkvStride, capacity: kv.capacity, eps: heads.eps },
+    { ...headParams(heads), qkv_stride: site.qkvStride, capacity: kv.capacity, eps: heads.eps, ...params },
     {
       step: { buffer: site.step },
       qkv: { buffer: site.qkv },

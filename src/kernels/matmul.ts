@@ -5,6 +5,7 @@ import text from "../../shaders/matmul.wgsl?raw";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
+import { type Finish, finishParts } from "./finish.ts";
 import { type KernelHost, type Matrix, matrixBytes, matrixFragments } from "./kernel.ts";
 
 /** Rows and tokens of a tile; `TILE` in shaders/lib/tile.wgsl. */
@@ -21,14 +22,16 @@ export interface MatmulSite {
   readonly outAt: number;
   readonly outStride: number;
   readonly step: LedgerBuffer;
+  readonly finish?: Finish | undefined;
 }
 
 export function matmul(host: KernelHost, site: MatmulSite): (tokens: number) => Command {
   const { matrix } = site;
+  const finished = finishParts(site.finish);
   const bound = host.bind(
-    `matmul ${matrix.dtype}`,
+    `matmul ${matrix.dtype}${finished.key}`,
     text,
-    [{ text: tile }, ...matrixFragments(matrix.dtype)],
+    [{ text: tile }, finished.fragment, ...matrixFragments(matrix.dtype)],
     {
       quads: matrix.quadsPerRow,
       rows: matrix.rows,
@@ -36,12 +39,14 @@ export function matmul(host: KernelHost, site: MatmulSite): (tokens: number) => 
       x_stride: site.xStride,
       out_at: site.outAt,
       out_stride: site.outStride,
+      ...finished.params,
     },
     {
       step: { buffer: site.step },
       x: { buffer: site.x },
       out: { buffer: site.out },
       weights: { buffer: matrix.buffer },
+      ...finished.buffers,
     },
   );
   return (tokens) =>

@@ -9,6 +9,7 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
+import { type Finish, finishParts } from "./finish.ts";
 import { folded, type KernelHost, type Matrix, matrixBytes, matrixFragments } from "./kernel.ts";
 
 /** A matrix and where its results go, in floats from the start of the output. */
@@ -19,8 +20,17 @@ export interface Segment {
 
 const SEGMENTS = [segments1, segments2, segments3];
 
-/** `x` [quads] through every segment into `out`. @throws UsageError unless there are 1 to 3 segments of equal width. */
-export function matvec(host: KernelHost, segments: readonly Segment[], x: BufferRange, out: LedgerBuffer): Command {
+/**
+ * `x` [quads] through every segment into `out`; what else becomes of the products is `finish`.
+ * @throws UsageError unless there are 1 to 3 segments of equal width.
+ */
+export function matvec(
+  host: KernelHost,
+  segments: readonly Segment[],
+  x: BufferRange,
+  out: LedgerBuffer,
+  finish?: Finish,
+): Command {
   const quads = segments[0]?.matrix.quadsPerRow;
   const select = SEGMENTS[segments.length - 1];
   if (quads === undefined || select === undefined || segments.some(({ matrix }) => matrix.quadsPerRow !== quads)) {
@@ -30,15 +40,33 @@ export function matvec(host: KernelHost, segments: readonly Segment[], x: Buffer
   const outAt = (i: number) => segments[i]?.outAt ?? 0;
   const { tuning } = host;
   const weightBytes = segments.reduce((sum, { matrix }) => sum + matrixBytes(matrix), 0);
+  if (finish?.kind === "bias" && finish.biases.length !== segments.length) {
+    throw new UsageError("matvec takes a bias for every matrix or none.");
+  }
+  const finished = finishParts(finish);
   const bound = host.bind(
-    `matvec ${segments.map(({ matrix }) => matrix.dtype).join(" ")}`,
+    `matvec ${segments.map(({ matrix }) => matrix.dtype).join(" ")}${finished.key}`,
     text,
-    [{ text: select }, ...segments.flatMap(({ matrix }, i) => matrixFragments(matrix.dtype, `_${i}`))],
-    { quads, rows_0: rows(0), rows_1: rows(1), rows_2: rows(2), out_0: outAt(0), out_1: outAt(1), out_2: outAt(2) },
+    [
+      { text: select },
+      finished.fragment,
+      ...segments.flatMap(({ matrix }, i) => matrixFragments(matrix.dtype, `_${i}`)),
+    ],
+    {
+      quads,
+      rows_0: rows(0),
+      rows_1: rows(1),
+      rows_2: rows(2),
+      out_0: outAt(0),
+      out_1: outAt(1),
+      out_2: outAt(2),
+      ...finished.params,
+    },
     {
       x,
       out: { buffer: out },
       ...Object.fromEntries(segments.map(({ matrix }, i) => [`weights_${i}`, { buffer: matrix.buffer }])),
+      ...finished.buffers,
     },
     { ROWS: tuning.rows, LANES: tuning.lanes },
   );

@@ -3,7 +3,9 @@
 import residualAdd from "../../shaders/lib/residual-add.wgsl?raw";
 import residualNone from "../../shaders/lib/residual-none.wgsl?raw";
 import residualNorm from "../../shaders/lib/residual-norm.wgsl?raw";
+import residualScaled from "../../shaders/lib/residual-scaled.wgsl?raw";
 import text from "../../shaders/norm.wgsl?raw";
+import { UnsupportedError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
@@ -18,8 +20,14 @@ export interface NormSite {
   readonly xIn: BufferRange;
   readonly xOut: BufferRange;
   readonly h: BufferRange;
-  /** The block output to add, with the gains of its own norm where the model has one. */
-  readonly residual?: { readonly y: LedgerBuffer; readonly outputGain: LedgerBuffer | undefined } | undefined;
+  readonly residual?: Residual | undefined;
+}
+
+/** A block output to add, with the gains of its own norm or a factor where the model has one of them. */
+export interface Residual {
+  readonly y: LedgerBuffer;
+  readonly outputGain: LedgerBuffer | undefined;
+  readonly scale?: number | undefined;
 }
 
 /** Rows of `xIn` plus the residual to `xOut`, and their norm to `h`. */
@@ -29,7 +37,7 @@ export function norm(host: KernelHost, site: NormSite): (tokens: number) => Comm
     `norm ${key}`,
     text,
     [REDUCE, fragment],
-    { cols: site.cols, quads: ceilDiv(site.cols, 4), eps: site.eps },
+    { cols: site.cols, quads: ceilDiv(site.cols, 4), eps: site.eps, residual_scale: site.residual?.scale ?? 1 },
     { x_in: site.xIn, x_out: site.xOut, h: site.h, input_gain: { buffer: site.inputGain }, ...buffers },
   );
   return (tokens) => dispatch(bound, [tokens, 1]);
@@ -42,6 +50,10 @@ function residualOf(residual: NormSite["residual"]): {
 } {
   if (!residual) return { key: "none", fragment: { text: residualNone }, buffers: {} };
   const y = { buffer: residual.y };
+  if (residual.scale !== undefined) {
+    if (residual.outputGain) throw new UnsupportedError("A block output with both a norm and a factor.");
+    return { key: "scaled", fragment: { text: residualScaled }, buffers: { y } };
+  }
   if (!residual.outputGain) return { key: "add", fragment: { text: residualAdd }, buffers: { y } };
   const buffers = { y, output_gain: { buffer: residual.outputGain } };
   return { key: "norm", fragment: { text: residualNorm }, buffers };

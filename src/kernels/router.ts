@@ -1,5 +1,9 @@
 /** Router selection with slot look-up. See shaders/router.wgsl. */
 
+import chooseByBiasedScore from "../../shaders/lib/choose-by-biased-score.wgsl?raw";
+import chooseByLogit from "../../shaders/lib/choose-by-logit.wgsl?raw";
+import scoreSigmoid from "../../shaders/lib/score-sigmoid.wgsl?raw";
+import scoreSoftmax from "../../shaders/lib/score-softmax.wgsl?raw";
 import text from "../../shaders/router.wgsl?raw";
 import { UnsupportedError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
@@ -11,6 +15,10 @@ export interface RouterSite {
   readonly topK: number;
   readonly renormalize: boolean;
   readonly routingScale: number;
+  /** Softmax over all experts when absent. */
+  readonly scoring?: "softmax" | "sigmoid" | undefined;
+  /** Added to scores for choosing only [numExperts]. */
+  readonly bias?: LedgerBuffer | undefined;
   /** Router logits [tokens, logitsStride]. */
   readonly logits: LedgerBuffer;
   readonly logitsStride: number;
@@ -32,10 +40,16 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
       `${site.numExperts} experts, top ${site.topK}: the router takes up to ${MAX_EXPERTS} and ${MAX_TOP_K}.`,
     );
   }
+  const { scoring = "softmax", bias } = site;
+  const fragments = [
+    REDUCE,
+    { text: scoring === "softmax" ? scoreSoftmax : scoreSigmoid },
+    { text: bias ? chooseByBiasedScore : chooseByLogit },
+  ];
   const bound = host.bind(
-    "router",
+    `router ${scoring}${bias ? " biased" : ""}`,
     text,
-    [REDUCE],
+    fragments,
     {
       num_experts: site.numExperts,
       top_k: site.topK,
@@ -45,7 +59,12 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
       renormalize: site.renormalize ? 1 : 0,
       routing_scale: site.routingScale,
     },
-    { logits: { buffer: site.logits }, residency: { buffer: site.residency }, routing: { buffer: site.routing } },
+    {
+      logits: { buffer: site.logits },
+      residency: { buffer: site.residency },
+      routing: { buffer: site.routing },
+      ...(bias ? { selection_bias: { buffer: bias } } : {}),
+    },
   );
   return (tokens) => dispatch(bound, [tokens, 1]);
 }

@@ -1,5 +1,7 @@
 /** How kernels reach expert weights: the slabs of a layer and the place of each matrix in a slot. */
 
+import biasNone from "../../shaders/lib/expert-bias-none.wgsl?raw";
+import biasSlot from "../../shaders/lib/expert-bias-slot.wgsl?raw";
 import slots from "../../shaders/lib/slots.wgsl?raw";
 import slabs1 from "../../shaders/lib/words-slabs-1.wgsl?raw";
 import slabs2 from "../../shaders/lib/words-slabs-2.wgsl?raw";
@@ -25,6 +27,8 @@ export interface SlotMatrix {
   readonly rows: number;
   readonly quadsPerRow: number;
   readonly word: number;
+  /** Word where its biases begin, as floats; in all matrices of a model, or in none. */
+  readonly biasWord?: number | undefined;
 }
 
 const SLABS: Readonly<Record<number, string>> = { 1: slabs1, 2: slabs2, 4: slabs4 };
@@ -34,7 +38,17 @@ export function slotFragments(layer: LayerSlabs, matrices: Readonly<Record<strin
   const words = SLABS[layer.slabs.length];
   if (words === undefined) throw new RangeError(`${layer.slabs.length} slabs: expected 1, 2 or 4`);
   const readers = Object.entries(matrices).flatMap(([name, { dtype }]) => dtypeFragments(dtype, `_${name}`, "word"));
-  return [{ text: slots }, { text: words }, ...readers];
+  const bias = hasBias(matrices) ? biasSlot : biasNone;
+  return [{ text: slots }, { text: words }, { text: bias }, ...readers];
+}
+
+/** Part of a kernel's key: empty for experts without biases. */
+export function slotKey(matrices: Readonly<Record<string, SlotMatrix>>): string {
+  return hasBias(matrices) ? " bias" : "";
+}
+
+function hasBias(matrices: Readonly<Record<string, SlotMatrix>>): boolean {
+  return Object.values(matrices).some(({ biasWord }) => biasWord !== undefined);
 }
 
 export function slabBuffers(layer: LayerSlabs): Record<string, BufferRange> {

@@ -8,13 +8,25 @@ export type ExpertMatrix = "gate" | "up" | "down";
 /** Where the experts of a layer keep a matrix: each in a tensor of its own, or all in one, outermost by expert. */
 export type ExpertPlaces =
   | { readonly kind: "separate"; readonly nameOf: (expert: number) => string }
-  | { readonly kind: "stacked"; readonly name: string };
+  | {
+      readonly kind: "stacked";
+      readonly name: string;
+      /** The matrix is the first or the second half of every expert's rows; all of them when absent. */
+      readonly half?: "first" | "second";
+      /** The experts' biases [numExperts, rows], where the spec has some. */
+      readonly biasName?: string;
+    };
 
 /** Canonical names -> the file's names, for one container. Whether a tensor exists is not its business. */
 export interface TensorNames {
   model(name: ModelTensor): string;
   layer(layer: number, name: LayerTensor): string;
   experts(layer: number, matrix: ExpertMatrix): ExpertPlaces;
+  /**
+   * Whether a tensor may stay unread. Without this, all may; with it, one that nothing reads and this does not name is
+   * refused, since leaving it out would give another model.
+   */
+  ignores?(name: string): boolean;
 }
 
 /** A model as the rest of Octavo sees it. */

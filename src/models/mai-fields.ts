@@ -1,6 +1,16 @@
 /** Reads and bounds the MAI configuration of both containers into one record. Key spellings live here and end here. */
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
+import {
+  MAX_CONTEXT,
+  MAX_EXPERTS,
+  MAX_HEAD_DIM,
+  MAX_HEADS,
+  MAX_LAYERS,
+  MAX_TOP_K,
+  MAX_VOCAB,
+  MAX_WIDTH,
+} from "./bounds.ts";
 import { type Fields, readFields } from "./fields.ts";
 import type { MoeSpec } from "./spec.ts";
 
@@ -28,17 +38,6 @@ export interface MaiFields {
   /** Per layer: experts, or one dense MLP. */
   readonly isSparse: readonly boolean[];
 }
-
-// Several times what the largest published models have: enough room, and products of two stay safe integers.
-const MAX_LAYERS = 1024;
-const MAX_WIDTH = 1 << 20;
-const MAX_VOCAB = 1 << 24;
-const MAX_HEADS = 4096;
-const MAX_HEAD_DIM = 4096;
-const MAX_EXPERTS = 1 << 12;
-const MAX_CONTEXT = 1 << 30;
-/** What one workgroup of the router ranks. */
-const MAX_TOP_K = 64;
 
 const NO_MOE: MaiFields["moe"] = {
   numExperts: 0,

@@ -1,10 +1,17 @@
 /** Which module describes which architecture. Adding a family is one module and one line here. */
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
+import { afmoe } from "./afmoe.ts";
 import type { ModelDescription, ModelFamily } from "./family.ts";
+import { glm4Moe } from "./glm4-moe.ts";
+import { gptOss } from "./gpt-oss.ts";
+import { graniteMoe } from "./granite-moe.ts";
+import { llama } from "./llama.ts";
 import { mai } from "./mai.ts";
+import { olmoe } from "./olmoe.ts";
+import { qwen2Moe, qwen3Moe } from "./qwen-moe.ts";
 
-const FAMILIES: readonly ModelFamily[] = [mai];
+const FAMILIES: readonly ModelFamily[] = [mai, qwen3Moe, qwen2Moe, llama, olmoe, graniteMoe, gptOss, glm4Moe, afmoe];
 
 /**
  * The blueprint and tensor names of `checkpoint`. Reads no weights.

@@ -3,7 +3,22 @@
  * family describes itself here (`mai.ts`); the engine computes. Structured-cloneable, so it crosses to the page as is.
  */
 
-/** Grouped-query attention of one layer. */
+/**
+ * YaRN: rotary angles of a longer context than the model was first made for. Slow turns are stretched by `factor`, fast
+ * ones are left alone, those between are mixed; sines and cosines grow by `1 + 0.1 ln factor`.
+ */
+export interface YarnSpec {
+  readonly factor: number;
+  /** Context length before the stretch, in tokens. */
+  readonly originalContext: number;
+  /** Turns within `originalContext` from which on an element counts as fast, and up to which it counts as slow. */
+  readonly betaFast: number;
+  readonly betaSlow: number;
+  /** Round the two limits to whole elements, outwards. */
+  readonly truncate: boolean;
+}
+
+/** Grouped-query attention of one layer. What is optional is absent in most models. */
 export interface AttentionSpec {
   readonly numHeads: number;
   readonly numKvHeads: number;
@@ -14,6 +29,22 @@ export interface AttentionSpec {
   readonly ropeTheta: number | null;
   /** RMSNorm of every query and key head before RoPE. */
   readonly qkNorm: boolean;
+  /** RMSNorm of all queries, and of all keys, of a token at once, before RoPE and instead of `qkNorm`. */
+  readonly wideQkNorm?: boolean | undefined;
+  /** `interleaved`: elements 2j and 2j + 1 turn together, not j and j + ropeDims/2. */
+  readonly ropePairing?: "half" | "interleaved" | undefined;
+  /** The first elements of a head that turn; all of them when absent. */
+  readonly ropeDims?: number | undefined;
+  readonly yarn?: YarnSpec | undefined;
+  /** Factor on the scores; 1 / sqrt(headDim) when absent. */
+  readonly scale?: number | undefined;
+  /** Biases on the projections of queries, keys and values; of the output. */
+  readonly qkvBias?: boolean | undefined;
+  readonly outputBias?: boolean | undefined;
+  /** One more score per head that takes its share of the softmax and has no value. */
+  readonly sinks?: boolean | undefined;
+  /** The heads' outputs are multiplied by sigmoid(outputGate h) before the output projection. */
+  readonly outputGate?: boolean | undefined;
 }
 
 /** down(silu(gate x) * up x). */
@@ -34,6 +65,24 @@ export interface MoeSpec {
   readonly renormalize: boolean;
   /** Factor on the routing weights, after renormalisation. */
   readonly routingScale: number;
+  /** What makes routing weights of router logits: softmax over all experts when absent. */
+  readonly scoring?: "softmax" | "sigmoid" | undefined;
+  /** A number per expert that is added to its score for choosing, not for mixing. */
+  readonly selectionBias?: boolean | undefined;
+  /** A bias on the router logits. */
+  readonly routerBias?: boolean | undefined;
+  /** Biases on gate, up and down of every expert. */
+  readonly expertBias?: boolean | undefined;
+  /** Of gate and up; `clamped-swiglu` is min(g, 7) sigmoid(1.702 g) (clamp(u, -7, 7) + 1). */
+  readonly activation?: "swiglu" | "clamped-swiglu" | undefined;
+  /** An expert that runs for every token, beside the chosen ones, at full width. */
+  readonly shared?: SharedExpertSpec | undefined;
+}
+
+export interface SharedExpertSpec {
+  readonly innerSize: number;
+  /** Its output is multiplied by sigmoid(sharedRouter h). */
+  readonly gated: boolean;
 }
 
 export interface LayerSpec {
@@ -55,6 +104,10 @@ export interface ModelSpec {
   /** Ids that end a text. */
   readonly stopIds: readonly number[];
   readonly layers: readonly LayerSpec[];
+  /** Factors on embedding rows, on what every block adds to the residual stream, and on logits; 1 when absent. */
+  readonly embeddingScale?: number | undefined;
+  readonly residualScale?: number | undefined;
+  readonly logitScale?: number | undefined;
 }
 
 /** Canonical names of the tensors outside the layers, and of one layer's. */
@@ -75,4 +128,16 @@ export type LayerTensor =
   | "down"
   | "router"
   | "latentDown"
-  | "latentUp";
+  | "latentUp"
+  | "qBias"
+  | "kBias"
+  | "vBias"
+  | "oBias"
+  | "sinks"
+  | "outputGate"
+  | "routerBias"
+  | "selectionBias"
+  | "sharedRouter"
+  | "sharedGate"
+  | "sharedUp"
+  | "sharedDown";

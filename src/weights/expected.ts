@@ -1,6 +1,6 @@
 /** Which tensors a model must have, and their shapes: read off the spec alone, never off what a file holds. */
 import type { ExpertMatrix } from "../models/family.ts";
-import type { LayerSpec, LayerTensor, ModelSpec, ModelTensor, MoeSpec } from "../models/spec.ts";
+import type { LayerSpec, LayerTensor, ModelSpec, ModelTensor, MoeSpec, SharedExpertSpec } from "../models/spec.ts";
 
 /** A tensor outside the layers, or one of a layer. */
 export type TensorRef = ModelTensor | { readonly layer: number; readonly name: LayerTensor };
@@ -31,16 +31,22 @@ export function expectedDense(spec: ModelSpec): ExpectedTensor[] {
 }
 
 function layerTensors(layer: LayerSpec, hiddenSize: number): [LayerTensor, Shape][] {
-  const { numHeads, numKvHeads, headDim, qkNorm } = layer.attention;
+  const { numHeads, numKvHeads, headDim, qkNorm, wideQkNorm, qkvBias, outputBias, sinks, outputGate } = layer.attention;
+  const [qRows, kvRows] = [numHeads * headDim, numKvHeads * headDim];
   const tensors: [LayerTensor, Shape][] = [
     ["attnNorm", [hiddenSize]],
-    ["q", [numHeads * headDim, hiddenSize]],
-    ["k", [numKvHeads * headDim, hiddenSize]],
-    ["v", [numKvHeads * headDim, hiddenSize]],
-    ["o", [hiddenSize, numHeads * headDim]],
+    ["q", [qRows, hiddenSize]],
+    ["k", [kvRows, hiddenSize]],
+    ["v", [kvRows, hiddenSize]],
+    ["o", [hiddenSize, qRows]],
     ["mlpNorm", [hiddenSize]],
   ];
   if (qkNorm) tensors.push(["qNorm", [headDim]], ["kNorm", [headDim]]);
+  if (wideQkNorm) tensors.push(["qNorm", [qRows]], ["kNorm", [kvRows]]);
+  if (qkvBias) tensors.push(["qBias", [qRows]], ["kBias", [kvRows]], ["vBias", [kvRows]]);
+  if (outputBias) tensors.push(["oBias", [hiddenSize]]);
+  if (sinks) tensors.push(["sinks", [numHeads]]);
+  if (outputGate) tensors.push(["outputGate", [qRows, hiddenSize]]);
   if (layer.outputNorms) tensors.push(["attnOutputNorm", [hiddenSize]], ["mlpOutputNorm", [hiddenSize]]);
   return [...tensors, ...mlpTensors(layer, hiddenSize)];
 }
@@ -57,7 +63,18 @@ function mlpTensors({ mlp }: LayerSpec, hiddenSize: number): [LayerTensor, Shape
   if (mlp.latentSize !== null) {
     tensors.push(["latentDown", [mlp.latentSize, hiddenSize]], ["latentUp", [hiddenSize, mlp.latentSize]]);
   }
-  return tensors;
+  if (mlp.routerBias) tensors.push(["routerBias", [mlp.numExperts]]);
+  if (mlp.selectionBias) tensors.push(["selectionBias", [mlp.numExperts]]);
+  return mlp.shared ? [...tensors, ...sharedTensors(mlp.shared, hiddenSize)] : tensors;
+}
+
+function sharedTensors({ innerSize, gated }: SharedExpertSpec, hiddenSize: number): [LayerTensor, Shape][] {
+  const tensors: [LayerTensor, Shape][] = [
+    ["sharedGate", [innerSize, hiddenSize]],
+    ["sharedUp", [innerSize, hiddenSize]],
+    ["sharedDown", [hiddenSize, innerSize]],
+  ];
+  return gated ? [...tensors, ["sharedRouter", [1, hiddenSize]]] : tensors;
 }
 
 /** Shape of one expert's `matrix`: [inner, width] or, for down, [width, inner]. */

@@ -2,8 +2,9 @@
 import { UnsupportedError } from "../errors.ts";
 import type { TensorInfo } from "../formats/checkpoint.ts";
 import { type DType, storedBytes } from "../formats/dtype.ts";
-import type { ExpertMatrix, TensorNames } from "../models/family.ts";
+import type { ExpertMatrix, ExpertPlaces, TensorNames } from "../models/family.ts";
 import type { MoeSpec } from "../models/spec.ts";
+import { alignUp } from "../util/math.ts";
 import { expertShape } from "./expected.ts";
 import { type ExpertLayout, expertLayout, matrixLayout } from "./layout.ts";
 import type { ByteRange } from "./ranges.ts";
@@ -11,11 +12,17 @@ import type { ByteRange } from "./ranges.ts";
 /** Order of an expert's matrices in the layout. */
 export const EXPERT_MATRICES = ["gate", "up", "down"] as const satisfies readonly ExpertMatrix[];
 
+/** An expert in its slot: its matrices, and behind them its biases as floats where the model has some. */
+export interface SlotLayout extends ExpertLayout {
+  /** Word where the biases of gate, up and down begin. */
+  readonly biasWords?: Readonly<Record<ExpertMatrix, number>>;
+}
+
 /** One layer's experts: the layout that all share, and where each one's matrices are stored. */
 export interface ExpertTable {
-  readonly layout: ExpertLayout;
+  readonly layout: SlotLayout;
   readonly numExperts: number;
-  /** Stored ranges of an expert below `numExperts`, in the order of `EXPERT_MATRICES`. */
+  /** Stored ranges of an expert below `numExperts`, in the order of `EXPERT_MATRICES`; then those of its biases. */
   readonly rangesOf: (expert: number) => ByteRange[];
 }
 
@@ -39,11 +46,47 @@ export function buildExpertTable(
   const layoutOf = (column: Column, matrix: ExpertMatrix) => {
     return matrixLayout(column.dtype, ...expertShape(moe, matrix, hiddenSize));
   };
+  const layout = expertLayout(layoutOf(gate, "gate"), layoutOf(up, "up"), layoutOf(down, "down"));
+  const found = [gate, up, down];
+  if (!moe.expertBias) {
+    return { layout, numExperts: moe.numExperts, rangesOf: (expert) => found.map(({ rangeOf }) => rangeOf(expert)) };
+  }
+  const biases = EXPERT_MATRICES.map((matrix) => biasColumn(names, layer, moe, matrix, hiddenSize, lookUp));
+  const columns_ = [...found, ...biases.filter((column) => column !== undefined)];
+  if (columns_.length < 2 * found.length) return undefined;
   return {
-    layout: expertLayout(layoutOf(gate, "gate"), layoutOf(up, "up"), layoutOf(down, "down")),
+    layout: withBiases(layout),
     numExperts: moe.numExperts,
-    rangesOf: (expert) => [gate, up, down].map((column) => column.rangeOf(expert)),
+    rangesOf: (expert) => columns_.map(({ rangeOf }) => rangeOf(expert)),
   };
+}
+
+/** `layout` with its biases behind the matrices, each from a whole 16-byte unit on. */
+function withBiases(layout: ExpertLayout): SlotLayout {
+  const up = layout.words + alignUp(layout.gate.rows, 4);
+  const down = up + alignUp(layout.up.rows, 4);
+  return { ...layout, biasWords: { gate: layout.words, up, down }, words: down + alignUp(layout.down.rows, 4) };
+}
+
+/** Biases of one matrix of every expert. @throws UnsupportedError unless they are stacked and stored as F32. */
+function biasColumn(
+  names: TensorNames,
+  layer: number,
+  moe: MoeSpec,
+  matrix: ExpertMatrix,
+  hiddenSize: number,
+  lookUp: LookUp,
+): Column | undefined {
+  const places = names.experts(layer, matrix);
+  const [rows] = expertShape(moe, matrix, hiddenSize);
+  if (places.kind !== "stacked" || places.biasName === undefined) {
+    throw new UnsupportedError(`Layer ${layer}: biases of experts in tensors of their own are not supported.`);
+  }
+  const tensor = lookUp(places.biasName, [moe.numExperts, rows]);
+  if (tensor && tensor.dtype !== "F32") {
+    throw new UnsupportedError(`Tensor "${tensor.name}": biases of experts stored as ${tensor.dtype}; use F32`);
+  }
+  return stackedColumn(tensor, [1, rows]);
 }
 
 /** The same matrix of every expert of a layer. */
@@ -63,8 +106,25 @@ function buildColumn(
   const places = names.experts(layer, matrix);
   const shape = expertShape(moe, matrix, hiddenSize);
   return places.kind === "stacked"
-    ? stackedColumn(lookUp(places.name, [moe.numExperts, ...shape]), shape)
+    ? stackedPart(places, moe.numExperts, shape, lookUp)
     : separateColumn(Array.from({ length: moe.numExperts }, (_, expert) => lookUp(places.nameOf(expert), shape)));
+}
+
+function stackedPart(
+  { name, half }: Extract<ExpertPlaces, { kind: "stacked" }>,
+  numExperts: number,
+  shape: readonly [number, number],
+  lookUp: LookUp,
+): Column | undefined {
+  if (half === undefined) return stackedColumn(lookUp(name, [numExperts, ...shape]), shape);
+  const [rows, cols] = shape;
+  const both = stackedColumn(lookUp(name, [numExperts, 2 * rows, cols]), [2 * rows, cols]);
+  if (!both) return undefined;
+  const rangeOf = (expert: number): ByteRange => {
+    const { shard, offset, length } = both.rangeOf(expert);
+    return { shard, offset: half === "first" ? offset : offset + length / 2, length: length / 2 };
+  };
+  return { dtype: both.dtype, rangeOf };
 }
 
 function stackedColumn(tensor: TensorInfo | undefined, shape: readonly [number, number]): Column | undefined {

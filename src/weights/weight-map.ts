@@ -8,8 +8,8 @@ import { BLOCKS, isPlain, type PlainDType, storedBytes } from "../formats/dtype.
 import type { TensorNames } from "../models/family.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
-import { buildExpertTable, EXPERT_MATRICES, type ExpertTable } from "./expert-table.ts";
-import { type ExpertLayout, type MatrixLayout, matrixLayout } from "./layout.ts";
+import { buildExpertTable, EXPERT_MATRICES, type ExpertTable, type SlotLayout } from "./expert-table.ts";
+import { type MatrixLayout, matrixLayout } from "./layout.ts";
 import { readRange, readRanges } from "./ranges.ts";
 import { expandVector, repackRows } from "./repack.ts";
 
@@ -37,7 +37,7 @@ export interface WeightMap {
   /** A norm's weights as floats: F32, F16 and BF16 storage are expanded exactly. */
   readVector(ref: TensorRef, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>>;
   /** Layout that all experts of `layer` share. @throws UsageError when the layer has none. */
-  expertLayout(layer: number): ExpertLayout;
+  expertLayout(layer: number): SlotLayout;
   /** One expert: exactly `expertLayout(layer).words * 4` bytes, its matrices at their word offsets. */
   readExpert(layer: number, expert: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
 }
@@ -104,14 +104,15 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
   };
 }
 
-/** Places gate, up and down at their word offsets. `stored` is in the order of `EXPERT_MATRICES`. */
-function packExpert(layout: ExpertLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+/** Places gate, up and down at their word offsets, and their biases. `stored` is in the order of `EXPERT_MATRICES`. */
+function packExpert(layout: SlotLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const packed = new Uint8Array(layout.words * 4);
   const firstWords = [layout.gateWord, layout.upWord, layout.downWord];
   EXPERT_MATRICES.forEach((name, i) => {
     const { dtype, rows, cols, words } = layout[name];
     const start = (firstWords[i] ?? 0) * 4;
     repackRows(dtype, stored[i] ?? new Uint8Array(0), rows, cols, packed.subarray(start, start + words * 4));
+    if (layout.biasWords) packed.set(stored[EXPERT_MATRICES.length + i] ?? [], layout.biasWords[name] * 4);
   });
   return packed;
 }
@@ -123,11 +124,13 @@ function resolve(
   names: TensorNames,
 ): { entries: Map<string, Entry>; tables: Map<number, ExpertTable> } {
   const problems: string[] = [];
+  const read = new Set<string>();
   const lookUp = (name: string, shape: readonly number[]): TensorInfo | undefined => {
+    read.add(name);
     const tensor = checkpoint.tensors.get(name);
     const expected = `"${name}" [${shape.join(", ")}]`;
     if (!tensor) problems.push(`${expected}, got nothing`);
-    else if (tensor.shape.join() !== shape.join()) problems.push(`${expected}, got [${tensor.shape.join(", ")}]`);
+    else if (!sameShape(tensor.shape, shape)) problems.push(`${expected}, got [${tensor.shape.join(", ")}]`);
     else {
       checkStorage(tensor);
       return tensor;
@@ -147,7 +150,27 @@ function resolve(
     if (table) tables.set(layer, table);
   });
   if (problems.length > 0) throw new FormatError(describeProblems(checkpoint, problems));
+  refuseUnread(checkpoint, names, read, spec.architecture);
   return { entries, tables };
+}
+
+/** Equal, but for a matrix of one row that is stored as a vector. */
+function sameShape(stored: readonly number[], expected: readonly number[]): boolean {
+  return stored.join() === expected.join() || (expected[0] === 1 && stored.join() === expected.slice(1).join());
+}
+
+/** @throws UnsupportedError naming a tensor that the model has and the spec knows nothing of. */
+function refuseUnread(
+  { tensors }: Checkpoint,
+  names: TensorNames,
+  read: ReadonlySet<string>,
+  architecture: string,
+): void {
+  const { ignores } = names;
+  if (!ignores) return;
+  const unread = [...tensors.keys()].find((name) => !read.has(name) && !ignores(name));
+  if (unread === undefined) return;
+  throw new UnsupportedError(`Tensor "${unread}": this part of a model is not supported in ${architecture}`);
 }
 
 function describeProblems(checkpoint: Checkpoint, problems: readonly string[]): string {

@@ -129,13 +129,13 @@ describe("through loadModel", () => {
   });
 
   it("another architecture, an option that is not supported", async () => {
-    const other = ggufOf(({ metadata }) => ({ metadata: { ...metadata, "general.architecture": "llama" } }));
-    await refused(other, UnsupportedError, /llama.*mai/s);
+    const other = ggufOf(({ metadata }) => ({ metadata: { ...metadata, "general.architecture": "bert" } }));
+    await refused(other, UnsupportedError, /bert.*mai/s);
     const hf = withConfig((config) => {
-      config.architectures = ["LlamaForCausalLM"];
-      config.model_type = "llama";
+      config.architectures = ["BertForMaskedLM"];
+      config.model_type = "bert";
     });
-    await refused(hf, UnsupportedError, /llama/i);
+    await refused(hf, UnsupportedError, /bert/i);
     await refused(
       withConfig((config) => {
         config.hidden_act = "gelu";

@@ -270,7 +270,7 @@ const MODEL_NAMES: Readonly<Record<string, readonly [safetensors: string, gguf: 
   head: ["lm_head", "output"],
 };
 
-const LAYER_NAMES: Readonly<Record<LayerTensor, readonly [safetensors: string, gguf: string]>> = {
+const LAYER_NAMES: Readonly<Partial<Record<LayerTensor, readonly [safetensors: string, gguf: string]>>> = {
   attnNorm: ["input_layernorm", "attn_norm"],
   attnOutputNorm: ["post_attention_layernorm", "post_attention_norm"],
   mlpNorm: ["pre_feedforward_layernorm", "ffn_norm"],
@@ -302,7 +302,7 @@ function maiTensors({ format, tensors }: Checkpoint): TensorProvider {
     const [, layer, rest, expert, part] = /^layers\.(\d+)\.(experts\.(\d+)\.(\w+)|\w+)$/.exec(name) ?? [];
     if (rest === undefined) return stored(MODEL_NAMES[name]![isGguf ? 1 : 0]).data;
     if (expert === undefined) {
-      return stored(`${prefix}.${layer}.${LAYER_NAMES[rest as LayerTensor][isGguf ? 1 : 0]}`).data;
+      return stored(`${prefix}.${layer}.${LAYER_NAMES[rest as LayerTensor]![isGguf ? 1 : 0]}`).data;
     }
     if (!isGguf) return stored(`${prefix}.${layer}.mlp.experts.${expert}.${part}_proj`).data;
     const { shape, data } = stored(`${prefix}.${layer}.ffn_${part}_exps`);

@@ -275,7 +275,7 @@ describe("a fragment that is wrong is reported", () => {
   });
   const host = () => new KernelHost(gpu, SOFTWARE);
   const buffers = () => ({ ids: { buffer: buffer() }, x: { buffer: buffer() }, weights: { buffer: buffer() } });
-  const params = { quads: 1, row_start: 0, row_count: 1 };
+  const params = { quads: 1, row_start: 0, row_count: 1, scale: 1 };
   const [words, dtype] = matrixFragments("F32");
 
   test("with the kernel's name, line, column and source", async () => {

@@ -146,13 +146,13 @@ describe("nonsense is refused by its name", () => {
     [base, { rope_scaling: { type: "yarn" } }, /"rope_scaling" is not supported/],
     [
       base,
-      { architectures: ["LlamaForCausalLM"] },
-      /LlamaForCausalLM is not supported; supported: mai \(MaiForCausalLM\)/,
+      { architectures: ["BertForMaskedLM"] },
+      /BertForMaskedLM is not supported; supported: mai \(MaiForCausalLM\)/,
     ],
     [twin, { "mai.expert_gating_func": 2 }, /"mai.expert_gating_func" is 2; supported: 1/],
     [twin, { "mai.attention.value_length": 8 }, /"mai.attention.value_length" is 8; supported: 16/],
     [twin, { "mai.rope.dimension_count": 8 }, /"mai.rope.dimension_count" is 8; supported: 16/],
-    [twin, { "general.architecture": "llama" }, /Architecture llama is not supported/],
+    [twin, { "general.architecture": "bert" }, /Architecture bert is not supported/],
   ];
   test.each(unsupported)("unsupported: %#", (checkpoint, changes, message) => {
     expect(() => describeModel(withConfig(checkpoint, changes))).toThrow(message);

@@ -1,0 +1,34 @@
+/**
+ * Makes the GGUF files of the family tests before any of them runs: about 45 MB each from a few seconds of arithmetic, so
+ * they are generated and kept in the cache folder, not in the repository. What a golden says of its file must hold.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { writeGGUF } from "./fixtures/gguf/make-gguf.mjs";
+
+const ROOT = join(import.meta.dirname, "..");
+const GOLDENS = join(ROOT, "test/fixtures/gguf/goldens");
+const CACHE = join(ROOT, "node_modules/.cache/octavo-fixtures");
+
+interface Provenance {
+  readonly arch: string;
+  readonly variant: string;
+  readonly seed: number;
+  readonly gguf: { readonly sha256: string; readonly bytes: number };
+}
+
+export default function setup(): void {
+  mkdirSync(CACHE, { recursive: true });
+  for (const name of readdirSync(GOLDENS)) {
+    const golden: Provenance = JSON.parse(readFileSync(join(GOLDENS, name), "utf8"));
+    make(golden, join(CACHE, name.replace(/json$/, "gguf")));
+  }
+}
+
+function make({ arch, variant, seed, gguf }: Provenance, file: string): void {
+  if (existsSync(file) && statSync(file).size === gguf.bytes) return;
+  const unfinished = `${file}.${process.pid}`;
+  const { sha256 } = writeGGUF(unfinished, arch, { variant, seed });
+  if (sha256 !== gguf.sha256) throw new Error(`${file}: the generator made other bytes than the golden is for`);
+  renameSync(unfinished, file);
+}

@@ -1,0 +1,385 @@
+/** The blueprints of all families but MAI, from GGUF metadata and from config.json, and what each refuses by name. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { FormatError, UnsupportedError } from "../../../src/errors.ts";
+import type { Checkpoint, TensorInfo } from "../../../src/formats/checkpoint.ts";
+import { storedBytes } from "../../../src/formats/dtype.ts";
+import { describeModel } from "../../../src/models/registry.ts";
+import type { LayerSpec, ModelSpec } from "../../../src/models/spec.ts";
+import { expectedDense, expertShape } from "../../../src/weights/expected.ts";
+import { createWeightMap } from "../../../src/weights/weight-map.ts";
+import { plan } from "../../fixtures/gguf/make-gguf.mjs";
+
+interface Planned {
+  readonly kv: readonly (readonly [string, string, unknown])[];
+  readonly tensors: readonly { readonly name: string; readonly ne: readonly number[] }[];
+}
+
+const tensorOf = (name: string, shape: readonly number[]): TensorInfo => {
+  const byteLength = storedBytes(
+    "F32",
+    shape.reduce((a, b) => a * b, 1),
+  );
+  return { name, dtype: "F32", shape, shard: 0, offset: 0, byteLength };
+};
+
+const tableOf = (tensors: readonly TensorInfo[]) => new Map(tensors.map((tensor) => [tensor.name, tensor]));
+
+/** The header of a generated file: no bytes are needed to describe a model. */
+function gguf(arch: string, config: Record<string, unknown> = {}, extra: readonly TensorInfo[] = []): Checkpoint {
+  const { kv, tensors }: Planned = plan(arch, {});
+  const own = tensors.map(({ name, ne }) => tensorOf(name, [...ne].reverse()));
+  const metadata = Object.fromEntries(kv.map(([key, , value]) => [key, value]));
+  return { container: "gguf", config: { ...metadata, ...config }, tensors: tableOf([...own, ...extra]), shards: [] };
+}
+
+const hf = (config: Record<string, unknown>, tensors: readonly TensorInfo[] = []): Checkpoint => ({
+  container: "safetensors",
+  config,
+  tensors: tableOf(tensors),
+  shards: [],
+});
+
+/** Names that the model needs, in a set. */
+function namesOf(checkpoint: Checkpoint): Set<string> {
+  const { spec, names } = describeModel(checkpoint);
+  const dense = expectedDense(spec).map(({ ref }) =>
+    typeof ref === "string" ? names.model(ref) : names.layer(ref.layer, ref.name),
+  );
+  const experts = spec.layers.flatMap(({ mlp }, layer) =>
+    mlp.kind === "dense"
+      ? []
+      : (["gate", "up", "down"] as const).map((matrix) => {
+          const places = names.experts(layer, matrix);
+          return places.kind === "stacked" ? `${places.name} ${places.half ?? "whole"}` : places.nameOf(0);
+        }),
+  );
+  return new Set([...dense, ...experts]);
+}
+
+/** `config` without what says nothing, for comparisons. */
+const layerOf = (spec: ModelSpec, layer: number): LayerSpec => JSON.parse(JSON.stringify(spec.layers[layer]));
+
+const HEADS = { ropeTheta: 1e6, window: null, qkNorm: false };
+const MOE = { kind: "moe", topK: 4, numExperts: 16, innerSize: 256, latentSize: null, routingScale: 1 };
+
+describe("GGUF metadata", () => {
+  test.each([
+    ["qwen3moe", 1, { qkNorm: true, headDim: 128, numKvHeads: 2 }, { ...MOE, renormalize: true }],
+    ["mixtral", 1, { ropePairing: "interleaved", headDim: 32 }, { ...MOE, numExperts: 8, topK: 2, renormalize: true }],
+    ["olmoe", 0, { wideQkNorm: true, ropeTheta: 1e4 }, { ...MOE, renormalize: false }],
+    [
+      "qwen2moe",
+      0,
+      { qkvBias: true },
+      { ...MOE, numExperts: 12, topK: 3, renormalize: false, shared: { innerSize: 512, gated: true } },
+    ],
+    [
+      "granitemoe",
+      0,
+      { ropePairing: "interleaved", scale: 0.0625, ropeTheta: 1e4 },
+      { ...MOE, renormalize: true, shared: { innerSize: 512, gated: false } },
+    ],
+    [
+      "glm4moe",
+      1,
+      { ropeDims: 32, qkvBias: true, qkNorm: true },
+      {
+        ...MOE,
+        renormalize: true,
+        routingScale: 1.5,
+        scoring: "sigmoid",
+        selectionBias: true,
+        shared: { innerSize: 256, gated: false },
+      },
+    ],
+    [
+      "gpt-oss",
+      0,
+      {
+        ropeTheta: 150000,
+        window: 32,
+        qkvBias: true,
+        outputBias: true,
+        sinks: true,
+        yarn: { factor: 8, originalContext: 256, betaFast: 32, betaSlow: 1, truncate: true },
+      },
+      { ...MOE, renormalize: true, routerBias: true, expertBias: true, activation: "clamped-swiglu" },
+    ],
+    [
+      "afmoe",
+      2,
+      { ropeTheta: 1e4, window: 32, qkNorm: true, outputGate: true },
+      { ...MOE, renormalize: true, routingScale: 1.25, scoring: "softmax", selectionBias: true },
+    ],
+  ])("%s", (arch, layer, attention, mlp) => {
+    const { spec, names } = describeModel(gguf(arch));
+    expect(layerOf(spec, layer).attention).toMatchObject({ ...HEADS, ...attention });
+    expect(layerOf(spec, layer).mlp).toEqual(mlp);
+    expect(createWeightMap(gguf(arch), spec, names).expertBytes).toBeGreaterThan(0);
+    expect(structuredClone(spec)).toEqual(spec);
+  });
+
+  test("factors of Granite; logits are divided", () => {
+    const { spec } = describeModel(gguf("granitemoe"));
+    expect(spec).toMatchObject({
+      embeddingScale: 12,
+      residualScale: 0.22,
+      logitScale: 1 / 0.064,
+      tiedEmbeddings: true,
+    });
+  });
+
+  test("layers of AFMoE: the first dense, every fourth global and without positions", () => {
+    const { spec } = describeModel(gguf("afmoe"));
+    expect(spec.embeddingScale).toBe(16);
+    expect(spec.layers.map(({ mlp }) => mlp.kind)).toEqual(["dense", "moe", "moe", "moe"]);
+    expect(spec.layers.map(({ attention: { window, ropeTheta } }) => [window, ropeTheta])).toEqual([
+      [32, 1e4],
+      [32, 1e4],
+      [32, 1e4],
+      [null, null],
+    ]);
+  });
+
+  test("layers of gpt-oss take turns", () => {
+    const { spec } = describeModel(gguf("gpt-oss"));
+    expect(spec.layers.map(({ attention }) => attention.window)).toEqual([32, null, 32, null]);
+  });
+
+  test("a dense Llama has no experts", () => {
+    const { spec } = describeModel(gguf("mixtral", { "llama.expert_count": 0 }));
+    expect(spec.layers[0]?.mlp).toEqual({ kind: "dense", innerSize: 256 });
+  });
+
+  test("layers that draft are left out", () => {
+    const { spec, names } = describeModel(gguf("glm4moe", { "glm4moe.nextn_predict_layers": 1 }));
+    expect(spec.layers).toHaveLength(2);
+    expect(() => createWeightMap(gguf("glm4moe"), spec, names)).not.toThrow();
+  });
+
+  test.each([
+    ["qwen3moe", { "qwen3moe.rope.scaling.type": "linear" }, /"qwen3moe.rope.scaling.type" is "linear"; supported/],
+    ["glm4moe", { "glm4moe.expert_group_count": 4 }, /expert_group_count" is 4; supported/],
+    ["qwen3moe", { "qwen3moe.expert_gating_func": 9 }, /expert_gating_func" is 9/],
+    ["deepseek2", {}, /Architecture deepseek2 is not supported; supported: .*qwen3moe.*gpt-oss/],
+    ["lfm2moe", {}, /Architecture lfm2moe is not supported/],
+    ["latent-moe", {}, /Architecture nemotron_h_moe is not supported/],
+  ])("%s refuses %o", (arch, config, message) => {
+    expect(() => describeModel(gguf(arch, config))).toThrow(UnsupportedError);
+    expect(() => describeModel(gguf(arch, config))).toThrow(message);
+  });
+
+  test.each([
+    { "qwen3moe.attention.head_count_kv": 3 },
+    { "qwen3moe.attention.key_length": 127, "qwen3moe.attention.value_length": 127 },
+    { "qwen3moe.rope.dimension_count": 256 },
+    { "qwen3moe.expert_used_count": 17 },
+  ])("nonsense: %o", (config) => {
+    expect(() => describeModel(gguf("qwen3moe", config))).toThrow(FormatError);
+  });
+
+  test.each(["blk.0.attn_q.bias", "rope_freqs.weight", "blk.2.ffn_up_shexp.weight"])("%s unread is refused", (name) => {
+    const checkpoint = gguf("qwen3moe", {}, [tensorOf(name, [16])]);
+    const { spec, names } = describeModel(checkpoint);
+    expect(() => createWeightMap(checkpoint, spec, names)).toThrow(UnsupportedError);
+    expect(() => createWeightMap(checkpoint, spec, names)).toThrow(name);
+  });
+});
+
+const BASE = {
+  hidden_size: 64,
+  vocab_size: 320,
+  max_position_embeddings: 512,
+  rms_norm_eps: 1e-6,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  intermediate_size: 96,
+  moe_intermediate_size: 48,
+  num_experts_per_tok: 2,
+  num_experts: 8,
+  num_local_experts: 8,
+  n_routed_experts: 8,
+  rope_theta: 1e6,
+  hidden_act: "silu",
+};
+const config = (model: string, more: object = {}) => hf({ ...BASE, ...more, architectures: [model] });
+const LAYER = "model.layers.1.";
+
+describe("config.json", () => {
+  test("Qwen3-MoE", () => {
+    const model = config("Qwen3MoeForCausalLM", { head_dim: 32, norm_topk_prob: true, mlp_only_layers: [0] });
+    const { spec } = describeModel(model);
+    expect(spec.layers.map(({ mlp }) => mlp.kind)).toEqual(["dense", "moe"]);
+    expect(spec.layers[1]?.attention).toMatchObject({ headDim: 32, qkNorm: true, ropeTheta: 1e6 });
+    expect(spec.layers[1]?.mlp).toMatchObject({ renormalize: true, innerSize: 48, numExperts: 8 });
+    const names = namesOf(model);
+    expect(names).toContain(`${LAYER}mlp.experts.0.down_proj.weight`);
+    expect(names).toContain(`${LAYER}self_attn.q_norm.weight`);
+    expect(names).toContain(`${LAYER}post_attention_layernorm.weight`);
+    expect(names).toContain("model.layers.0.mlp.gate_proj.weight");
+    const sparse = config("Qwen3MoeForCausalLM", { decoder_sparse_step: 2 });
+    expect(describeModel(sparse).spec.layers.map(({ mlp }) => mlp.kind)).toEqual(["dense", "moe"]);
+  });
+
+  test("Mixtral turns halves", () => {
+    const model = config("MixtralForCausalLM", { sliding_window: null });
+    const { attention, mlp } = describeModel(model).spec.layers[1]!;
+    expect(attention.ropePairing).toBeUndefined();
+    expect(mlp).toMatchObject({ kind: "moe", renormalize: true, innerSize: 96 });
+    expect(namesOf(model)).toContain(`${LAYER}block_sparse_moe.gate.weight`);
+    expect(namesOf(model)).toContain(`${LAYER}block_sparse_moe.experts.0.w3.weight`);
+  });
+
+  test("Llama", () => {
+    const model = config("LlamaForCausalLM", { num_local_experts: undefined });
+    expect(describeModel(model).spec.layers[0]?.mlp).toEqual({ kind: "dense", innerSize: 96 });
+    const scaled = config("LlamaForCausalLM", { rope_scaling: { rope_type: "llama3", factor: 8 } });
+    expect(() => describeModel(scaled)).toThrow(/"rope_type" is "llama3"; supported: "default", "yarn"/);
+  });
+
+  test("OLMoE", () => {
+    const { attention, mlp } = describeModel(config("OlmoeForCausalLM", { norm_topk_prob: false })).spec.layers[0]!;
+    expect(attention).toMatchObject({ wideQkNorm: true, qkNorm: false });
+    expect(mlp).toMatchObject({ renormalize: false, innerSize: 96 });
+    expect(() => describeModel(config("OlmoeForCausalLM", { clip_qkv: 8 }))).toThrow(/clip_qkv/);
+  });
+
+  test("Qwen2-MoE", () => {
+    const model = config("Qwen2MoeForCausalLM", { shared_expert_intermediate_size: 80 });
+    expect(describeModel(model).spec.layers[0]).toMatchObject({
+      attention: { qkvBias: true },
+      mlp: { shared: { innerSize: 80, gated: true }, renormalize: false },
+    });
+    expect(namesOf(model)).toContain(`${LAYER}mlp.shared_expert_gate.weight`);
+    expect(namesOf(model)).toContain(`${LAYER}self_attn.v_proj.bias`);
+  });
+
+  test("Granite-MoE, gate over up in one tensor", () => {
+    const factors = {
+      embedding_multiplier: 12,
+      residual_multiplier: 0.2,
+      attention_multiplier: 0.1,
+      logits_scaling: 6,
+    };
+    const model = config("GraniteMoeForCausalLM", factors);
+    const { spec } = describeModel(model);
+    expect(spec).toMatchObject({ embeddingScale: 12, residualScale: 0.2, logitScale: 1 / 6 });
+    expect(spec.layers[0]?.attention).toMatchObject({ scale: 0.1, ropePairing: "half" });
+    expect(namesOf(model)).toContain(`${LAYER}block_sparse_moe.input_linear.weight first`);
+    expect(namesOf(model)).toContain(`${LAYER}block_sparse_moe.input_linear.weight second`);
+    const shared = config("GraniteMoeSharedForCausalLM", { shared_intermediate_size: 64 });
+    expect(() => describeModel(shared)).toThrow(UnsupportedError);
+  });
+
+  test("GLM-4-MoE", () => {
+    const model = config("Glm4MoeForCausalLM", {
+      first_k_dense_replace: 1,
+      n_shared_experts: 2,
+      partial_rotary_factor: 0.5,
+      routed_scaling_factor: 2.5,
+      norm_topk_prob: true,
+      attention_bias: true,
+      use_qk_norm: true,
+    });
+    const { spec } = describeModel(model);
+    expect(spec.layers[1]).toMatchObject({
+      attention: { ropeDims: 8, qkvBias: true, qkNorm: true },
+      mlp: { scoring: "sigmoid", routingScale: 2.5, shared: { innerSize: 96, gated: false } },
+    });
+    expect(spec.layers[0]?.mlp.kind).toBe("dense");
+    expect(namesOf(model)).toContain(`${LAYER}mlp.gate.e_score_correction_bias`);
+  });
+
+  test("AFMoE", () => {
+    const model = config("AfmoeForCausalLM", {
+      num_dense_layers: 1,
+      sliding_window: 16,
+      layer_types: ["sliding_attention", "full_attention"],
+      mup_enabled: true,
+      route_scale: 2,
+      num_shared_experts: 1,
+    });
+    const { spec } = describeModel(model);
+    expect(spec.embeddingScale).toBe(8);
+    expect(spec.layers[1]).toMatchObject({
+      attention: { ropeTheta: null, window: null, outputGate: true },
+      mlp: { scoring: "sigmoid", renormalize: true, routingScale: 2 },
+    });
+    expect(namesOf(model)).toContain(`${LAYER}mlp.router.gate.weight`);
+    expect(namesOf(model)).toContain(`${LAYER}self_attn.gate_proj.weight`);
+  });
+
+  test("gpt-oss is refused with the way out", () => {
+    expect(() => describeModel(config("GptOssForCausalLM"))).toThrow(/use its GGUF file/);
+  });
+
+  test("YaRN, in either record", () => {
+    const rope = { rope_type: "yarn", factor: 4, original_max_position_embeddings: 256 };
+    const yarn = { factor: 4, originalContext: 256, betaFast: 32, betaSlow: 1, truncate: true };
+    for (const record of [{ rope_scaling: rope }, { rope_parameters: { ...rope, rope_theta: 1e6 } }]) {
+      const { attention } = describeModel(config("Qwen3MoeForCausalLM", record)).spec.layers[0]!;
+      expect(attention).toMatchObject({ ropeTheta: 1e6, yarn });
+    }
+  });
+});
+
+const VALUES = fc.oneof(
+  fc.jsonValue(),
+  fc.constantFrom<unknown>(0, -1, 1, 2, 3, 64, 4096, 2 ** 20, 2 ** 53, 1e308, 2n ** 63n, undefined, Number.NaN),
+);
+
+test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe"])(
+  "%s with any values at all is a model or a named error",
+  (arch) => {
+    const checkpoint = gguf(arch);
+    const keys = Object.keys(checkpoint.config);
+    const edits = fc.array(fc.tuple(fc.constantFrom(...keys), VALUES), { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(edits, (changes) => {
+        const edited = { ...checkpoint, config: { ...checkpoint.config, ...Object.fromEntries(changes) } };
+        try {
+          const { spec, names } = describeModel(edited);
+          expect(createWeightMap(edited, spec, names).denseBytes).toBeGreaterThan(0);
+        } catch (error) {
+          if (!(error instanceof FormatError || error instanceof UnsupportedError)) throw error;
+        }
+      }),
+      { numRuns: 300 },
+    );
+  },
+);
+
+test("halves of a stacked tensor are read from where they are", async () => {
+  const model = config("GraniteMoeForCausalLM");
+  const { spec, names } = describeModel(model);
+  const moe = spec.layers[0]?.mlp;
+  if (moe?.kind !== "moe") throw new Error("no experts");
+  const dense = expectedDense(spec).map(({ ref, shape }) =>
+    tensorOf(typeof ref === "string" ? names.model(ref) : names.layer(ref.layer, ref.name), shape),
+  );
+  const [inner, width] = expertShape(moe, "gate", spec.hiddenSize);
+  const experts = [0, 1].flatMap((layer) => [
+    tensorOf(`model.layers.${layer}.block_sparse_moe.input_linear.weight`, [moe.numExperts, 2 * inner, width]),
+    tensorOf(`model.layers.${layer}.block_sparse_moe.output_linear.weight`, [moe.numExperts, width, inner]),
+  ]);
+  const reads: [number, number][] = [];
+  const shard = {
+    label: "test",
+    size: async () => 2 ** 30,
+    read: async (offset: number, length: number) => {
+      reads.push([offset, length]);
+      return new Uint8Array(length);
+    },
+  };
+  const checkpoint = { ...hf(model.config, [...dense, ...experts]), shards: [shard] } as unknown as Checkpoint;
+  await createWeightMap(checkpoint, spec, names).readExpert(0, 3);
+  const bytes = inner * width * 4;
+  // Every tensor of this table begins at 0: gate and up of expert 3 touch, its down lies inside them.
+  const covered = (start: number) =>
+    reads.some(([offset, length]) => offset <= start && offset + length >= start + bytes);
+  expect(covered(3 * 2 * bytes)).toBe(true);
+  expect(covered(3 * 2 * bytes + bytes)).toBe(true);
+  expect(covered(3 * bytes)).toBe(true);
+});
