@@ -2,9 +2,10 @@
  * Makes the GGUF files of the family tests before any of them runs: about 45 MB each from a few seconds of arithmetic, so
  * they are generated and kept in the cache folder, not in the repository. What a golden says of its file must hold.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { writeGGUF } from "./fixtures/gguf/make-gguf.mjs";
+import { goldenModels } from "./fixtures/gguf/models.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const GOLDENS = join(ROOT, "test/fixtures/gguf/goldens");
@@ -19,9 +20,9 @@ interface Provenance {
 
 export default function setup(): void {
   mkdirSync(CACHE, { recursive: true });
-  for (const name of readdirSync(GOLDENS)) {
-    const golden: Provenance = JSON.parse(readFileSync(join(GOLDENS, name), "utf8"));
-    make(golden, join(CACHE, name.replace(/json$/, "gguf")));
+  for (const name of goldenModels(Boolean(process.env.VITE_GOLDEN))) {
+    const golden: Provenance = JSON.parse(readFileSync(join(GOLDENS, `${name}.json`), "utf8"));
+    make(golden, join(CACHE, `${name}.gguf`));
   }
 }
 

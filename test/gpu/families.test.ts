@@ -1,9 +1,10 @@
 /**
- * Every family against llama.cpp's results for a small model of it: the logits of prompts through prefill and through
+ * Every family, and the common storage types, against llama.cpp's results for a small model: the logits of prompts through prefill and through
  * decode, greedy continuations, and the same bits when only a quarter of the experts' bytes are resident.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFileSet } from "../../src/sources/file-set.ts";
+import { goldenModels } from "../fixtures/gguf/models.ts";
 import {
   answer,
   bitDifference,
@@ -16,15 +17,14 @@ import {
 } from "./engines.ts";
 import { fetchJson } from "./fixtures.ts";
 
-const FAMILIES = ["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe"];
 const STEPS = 16;
 const PAGED_STEPS = 4;
 // Two float32 programs with different orders of sums; float64 lies within 1.4e-5 of the stored results, and 4.9e-5 at 600,
 // where routers come as near to a tie as 4e-7. Logits have a standard deviation of about 2.
 const BOUND = 1e-4;
 const LONG_BOUND = 1e-3;
-/** Prompts of 600 take minutes on a software adapter: `npm run test:golden` runs them. */
-const WITH_LONG = Boolean(import.meta.env.VITE_GOLDEN_600);
+/** Prompts of 600 take minutes on a software adapter: `npm run test:golden` runs them, and more storage types. */
+const ON_DEMAND = Boolean(import.meta.env.VITE_GOLDEN);
 
 interface Result {
   readonly tokens: readonly number[];
@@ -51,16 +51,15 @@ function maxAbs(actual: Float32Array | Uint32Array, expected: readonly number[])
   return Math.max(...expected.map((value, i) => Math.abs(value - (values[i] ?? Number.NaN))));
 }
 
-const fileOf = (family: string) =>
-  openFileSet(`${location.origin}/node_modules/.cache/octavo-fixtures/${family}-f32.gguf`);
-const goldenOf = (family: string) => fetchJson<Golden>(`/test/fixtures/gguf/goldens/${family}-f32.json`);
+const fileOf = (name: string) => openFileSet(`${location.origin}/node_modules/.cache/octavo-fixtures/${name}.gguf`);
+const goldenOf = (name: string) => fetchJson<Golden>(`/test/fixtures/gguf/goldens/${name}.json`);
 
-describe.each(FAMILIES)("%s", (family) => {
+describe.each(goldenModels(ON_DEMAND))("%s", (name) => {
   let model: OpenedModel;
   let golden: Golden;
   beforeAll(async () => {
-    model = await openModel(fileOf(family));
-    golden = await goldenOf(family);
+    model = await openModel(fileOf(name));
+    golden = await goldenOf(name);
   });
 
   it("agrees with llama.cpp, whatever is resident", async () => {
@@ -75,7 +74,7 @@ describe.each(FAMILIES)("%s", (family) => {
       const session = await engine.createSession();
       const full = await answer(session, tokens, STEPS);
       const error = maxAbs(full.bits[0] ?? new Uint32Array(0), lastLogits);
-      console.log(`${family}, ${length} tokens: off by at most ${error.toExponential(1)}`);
+      console.log(`${name}, ${length} tokens: off by at most ${error.toExponential(1)}`);
       expect(error).toBeLessThan(BOUND);
       expect(Math.min(...greedy.map(({ margin }) => margin))).toBeGreaterThan(2 * BOUND);
       expect(full.ids).toEqual(greedy.map(({ id }) => id));
@@ -104,20 +103,20 @@ describe.each(FAMILIES)("%s", (family) => {
     let [logits, otherLogits] = [await session.prefill([first]), await other.prefill([first])];
     for (const id of rest) [logits, otherLogits] = [await session.decode(id), await other.decode(id)];
     const error = maxAbs(logits, lastLogits);
-    console.log(`${family}, token by token: off by at most ${error.toExponential(1)}`);
+    console.log(`${name}, token by token: off by at most ${error.toExponential(1)}`);
     expect(error).toBeLessThan(BOUND);
     expect(bitDifference(otherLogits, logits)).toBe("");
     engine.dispose();
     paged.dispose();
   });
 
-  if (WITH_LONG) {
+  if (ON_DEMAND) {
     it("agrees after 600 tokens", { timeout: 20 * 60_000 }, async () => {
       const { tokens, lastLogits } = golden.exact["600"];
       const { engine } = await device.engine(model, { contextLength: 640 });
       const logits = await (await engine.createSession()).prefill(tokens);
       const error = maxAbs(logits, lastLogits);
-      console.log(`${family}, 600 tokens: off by at most ${error.toExponential(1)}`);
+      console.log(`${name}, 600 tokens: off by at most ${error.toExponential(1)}`);
       expect(error).toBeLessThan(LONG_BOUND);
       engine.dispose();
     });
