@@ -17,7 +17,7 @@ import { type MemoryNeeds, memoryNeeds, planMemory, sessionBytes } from "./memor
 import type { Parts } from "./parts.ts";
 import { createScratch, type Scratch } from "./scratch.ts";
 import { Session, type SessionHost } from "./session.ts";
-import { modelSizes, moeLayers, type Sizes } from "./sizes.ts";
+import { DEFAULT_CONTEXT, modelSizes, moeLayers, type Sizes } from "./sizes.ts";
 import { Steps } from "./steps.ts";
 import type { MemoryPlan, ResidencyLayer, Stats, StepEvent, TraceRow } from "./types.ts";
 
@@ -39,7 +39,6 @@ export interface EngineOptions {
   readonly sourceCounts?: SourceCounts | undefined;
 }
 
-const DEFAULT_CONTEXT = 2048;
 // A software adapter runs the threads of a workgroup in turn, so a row has one. A GPU wants neighbours to read neighbouring words.
 const SOFTWARE_TUNING: Tuning = { lanes: 1, rows: 16 };
 const GPU_TUNING: Tuning = { lanes: 32, rows: 4 };

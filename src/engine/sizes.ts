@@ -5,6 +5,9 @@ import { alignUp, ceilDiv } from "../util/math.ts";
 /** Tokens that a prefill works on at once. Fixed: the budget must not change it. */
 export const PREFILL_CHUNK = 128;
 
+/** Tokens of KV cache that a budget reserves unless told otherwise. */
+export const DEFAULT_CONTEXT = 2048;
+
 /** All in floats, multiples of four, unless said otherwise. */
 export interface Sizes {
   /** Tokens of a prefill chunk. */

@@ -84,7 +84,7 @@ function withoutQuery(url: URL): string {
 
 function pickedFileSet(files: readonly NamedFile[], hooks: SourceHooks): FileSet {
   if (files.length === 0) throw new UsageError("No file was given: expected a .gguf, or config.json and safetensors");
-  const entry = entryOf(files);
+  const entry = entryOf(files.map((file) => file.name));
   const label = files.length === 1 ? (files[0]?.name ?? "file") : `${files.length} files`;
   return {
     label,
@@ -112,8 +112,12 @@ function pathOf(file: NamedFile): string {
   return ("webkitRelativePath" in file && file.webkitRelativePath) || file.name;
 }
 
-function entryOf(files: readonly NamedFile[]): string | undefined {
-  const names = files.map((file) => baseName(file.name)).filter(isGgufName);
+/**
+ * The GGUF file among `files` that is meant: the only one, or the first of a split; `undefined` where there is none.
+ * @throws UsageError for several different models.
+ */
+export function entryOf(files: readonly string[]): string | undefined {
+  const names = files.map(baseName).filter(isGgufName);
   const candidates = names.filter((name) => (parseSplitName(name)?.index ?? 1) === 1);
   if (candidates.length > 1) {
     throw new UsageError(`Expected one GGUF model, got ${candidates.length}: ${candidates.slice(0, 5).join(", ")}`);
