@@ -1,6 +1,6 @@
-// Router selection: scores of experts and what they are chosen by (fragments; softmax over all and logits in most models),
-// stable top-k (on ties the lower id first), routing weights, and the slot
-// of every chosen expert from the residency table. A workgroup owns one token.
+// Router selection: scores of experts and what they are chosen by (fragments; softmax and logits in most models), stable
+// top-k (on ties the lower id first), routing weights, and the slot of every chosen expert from the residency table. A
+// workgroup owns one token.
 // in:  logits [tokens, logits_stride] f32; residency [layers, num_experts] u32: slot or ABSENT
 // out: routing [tokens, 3, top_k] u32 from routing_at: expert ids, slots, routing weights (f32 bits), in rank order
 // num_experts <= 1024, top_k <= 64. reads 4 * num_experts bytes a token, top_k + 1 times.

@@ -1,4 +1,4 @@
-// Rotary positions: of the first rope_dims elements, elements 2j and 2j + 1 turn together. The table as in rope-half.wgsl.
+// Rotary positions: of the first rope_dims elements, elements 2j and 2j + 1 turn together. Table as in rope-half.wgsl.
 @group(0) @binding(0) var<storage, read> rope: array<vec2f>; // [tokens, rope_dims / 2] of (cos, sin)
 
 fn partner_of(element: u32) -> u32 { return element ^ 1u; }

@@ -2,8 +2,8 @@
  * The forward pass of one token, as the list of commands that one submission runs. It is built once for a session's
  * cache and the slots as they are, and only the step's uniforms change from token to token. The kept rows make it
  * replayable: from any MoE layer's router on, the commands can run again with nothing else than what that layer wrote.
- * Dispatches: 7 in a dense layer, 10 in an MoE layer with a latent (9 without); one more for gates of the heads' outputs or
- * a norm over all of them, two more for a shared expert.
+ * Dispatches: 7 in a dense layer, 10 in an MoE layer with a latent (9 without); one more for gates of
+ * the heads' outputs or a norm over all of them, two more for a shared expert.
  */
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
@@ -107,7 +107,8 @@ function attentionBlock(parts: Parts, layer: number, kv: KvCache, stream: Stream
     { matrix: k, outAt: q.rows },
     { matrix: v, outAt: q.rows + k.rows },
   ];
-  forward.push(matvec(host, segments, stream.h, qkv, layerBias(parts, layer, "qBias", "kBias", "vBias"))); // qkv [(H + 2K) d]
+  const bias = layerBias(parts, layer, "qBias", "kBias", "vBias");
+  forward.push(matvec(host, segments, stream.h, qkv, bias)); // qkv [(H + 2K) d]
   if (outputGate) {
     const gate = { matrix: layerMatrix(parts, layer, "outputGate"), outAt: q.rows + 2 * k.rows };
     forward.push(matvec(host, [gate], stream.h, qkv)); // gates [H d], behind them
@@ -116,7 +117,7 @@ function attentionBlock(parts: Parts, layer: number, kv: KvCache, stream: Stream
   if (wide) forward.push(wide(1)); // queries and keys normed
   const heads = layerHeads(parts, layer);
   forward.push(attentionDecode(host, { heads, window, kv: cache, qkv, out: attention, step: scratch.step })); // [H d]
-  forward.push(matvec(host, [{ matrix: o, outAt: 0 }], { buffer: attention }, y, layerBias(parts, layer, "oBias"))); // y [D]
+  forward.push(matvec(host, [{ matrix: o, outAt: 0 }], { buffer: attention }, y, layerBias(parts, layer, "oBias"))); // [D]
 }
 
 /** The stream into the MLP. Before an MoE block it goes to that block's kept rows, so that a replay finds it. */
@@ -189,7 +190,7 @@ function sharedExpert(parts: Parts, layer: number, mlp: MoeSpec, stream: Stream,
   const up = layerMatrix(parts, layer, "sharedUp");
   forward.push(matvecSwiglu(host, gate, up, stream.h, denseAct)); // act [F]
   const down = layerMatrix(parts, layer, "sharedDown");
-  forward.push(matvec(host, [{ matrix: down, outAt: 0 }], { buffer: denseAct }, y, sharedFinish(parts, mlp))); // y += [D]
+  forward.push(matvec(host, [{ matrix: down, outAt: 0 }], { buffer: denseAct }, y, sharedFinish(parts, mlp))); // [D]
 }
 
 function addAndNorm(

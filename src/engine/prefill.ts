@@ -150,10 +150,13 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
     const attentionNorm = add(weights.gain({ layer, name: "attnNorm" }), last); // h [T, D]
     const attention = attentionBlock(parts, layer, kv); // y [T, D]
     const mlpNorm = add(weights.gain({ layer, name: "mlpNorm" }), residual(parts, layer, "attnOutputNorm")); // h
-    const dense = mlp.kind === "dense" ? denseBlock(parts, layer, mlp.innerSize) : undefined; // y [T, D]
+    const dense = mlp.kind === "dense" ? mlpBlock(parts, layer, DENSE, mlp.innerSize) : undefined; // y [T, D]
     const moePlan = mlp.kind === "moe" ? moeBlock(parts, layer, moe++, mlp) : undefined;
-    const tail = dense ?? moePlan?.routed ?? (() => []);
-    return { before: (t) => [attentionNorm(t), ...attention(t), mlpNorm(t), ...tail(t)], moe: moePlan };
+    const tail = dense ?? moePlan?.routed ?? [];
+    return {
+      before: (t) => [attentionNorm(t), ...attention(t), mlpNorm(t), ...tail.map((command) => command(t))],
+      moe: moePlan,
+    };
   });
   const endNorm = add(weights.gain("outputNorm"), residual(parts, spec.layers.length - 1, "mlpOutputNorm"));
   const bytes = sizes.hidden * 4;
@@ -195,37 +198,34 @@ function attentionBlock(parts: Parts, layer: number, kv: KvCache): ForTokens {
   return (t) => parts_.map((command) => command(t));
 }
 
-function denseBlock(parts: Parts, layer: number, inner: number): ForTokens {
+const DENSE = ["gate", "up", "down"] as const;
+const SHARED = ["sharedGate", "sharedUp", "sharedDown"] as const;
+
+/** down activate(gate h, up h) of the matrices of these names. */
+function mlpBlock(
+  parts: Parts,
+  layer: number,
+  [gate, up, down]: typeof DENSE | typeof SHARED,
+  inner: number,
+  finish?: Finish,
+): ForOne[] {
   const { host, scratch, sizes } = parts;
   const { h, gateUp, denseAct, y } = scratch.buffers;
   const stride = sizes.denseInner;
-  const commands = [
-    tokensTimes(parts, layer, "gate", h, 0, sizes.hidden, gateUp, 0, 2 * stride),
-    tokensTimes(parts, layer, "up", h, 0, sizes.hidden, gateUp, stride, 2 * stride),
+  return [
+    tokensTimes(parts, layer, gate, h, 0, sizes.hidden, gateUp, 0, 2 * stride),
+    tokensTimes(parts, layer, up, h, 0, sizes.hidden, gateUp, stride, 2 * stride),
     swiglu(host, inner, stride, gateUp, denseAct), // act [T, F]
-    tokensTimes(parts, layer, "down", denseAct, 0, stride, y, 0, sizes.hidden), // y [T, D]
+    tokensTimes(parts, layer, down, denseAct, 0, stride, y, 0, sizes.hidden, finish), // y [T, D]
   ];
-  return (t) => commands.map((command) => command(t));
 }
 
-function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec): MoePlan & { routed: ForTokens } {
+function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec): MoePlan & { routed: ForOne[] } {
   const { host, scratch, sizes, pager } = parts;
   const { h, router: routerRow, routing, expertAct, z, mixed, y, tiles, pairs } = scratch.buffers;
   const latent = mlp.latentSize !== null;
-  const routed = [
-    tokensTimes(
-      parts,
-      layer,
-      "router",
-      h,
-      0,
-      sizes.hidden,
-      routerRow,
-      0,
-      sizes.routerRow,
-      layerBias(parts, layer, "routerBias"),
-    ),
-  ];
+  const bias = layerBias(parts, layer, "routerBias");
+  const routed = [tokensTimes(parts, layer, "router", h, 0, sizes.hidden, routerRow, 0, sizes.routerRow, bias)];
   if (latent) {
     routed.push(
       tokensTimes(parts, layer, "latentDown", h, 0, sizes.hidden, routerRow, sizes.routerLogits, sizes.routerRow),
@@ -263,26 +263,14 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec): MoePl
   const downs = expertMatmulDown(host, { ...shared, down, z, zStride: sizes.expertWidth }); // z [T k, l]
   const after = [combine(host, sizes.expertWidth / 4, mlp.topK, z, routing, latent ? mixed : y)]; // [T, l]
   if (latent) after.push(tokensTimes(parts, layer, "latentUp", mixed, 0, sizes.expertWidth, y, 0, sizes.hidden));
-  if (mlp.shared) after.push(...sharedExpert(parts, layer, mlp, mlp.shared.innerSize)); // y [T, D]
+  if (mlp.shared) after.push(...mlpBlock(parts, layer, SHARED, mlp.shared.innerSize, sharedFinish(parts, mlp)));
   return {
     moe,
     mlp,
-    routed: (t) => routed.map((command) => command(t)),
+    routed,
     experts: (numTiles) => [gateUp(numTiles), downs(numTiles)],
     after: (t) => after.map((command) => command(t)),
   };
-}
-
-function sharedExpert(parts: Parts, layer: number, mlp: MoeSpec, inner: number): ForOne[] {
-  const { host, scratch, sizes } = parts;
-  const { h, gateUp, denseAct, y } = scratch.buffers;
-  const stride = sizes.denseInner;
-  return [
-    tokensTimes(parts, layer, "sharedGate", h, 0, sizes.hidden, gateUp, 0, 2 * stride),
-    tokensTimes(parts, layer, "sharedUp", h, 0, sizes.hidden, gateUp, stride, 2 * stride),
-    swiglu(host, inner, stride, gateUp, denseAct), // act [T, F]
-    tokensTimes(parts, layer, "sharedDown", denseAct, 0, stride, y, 0, sizes.hidden, sharedFinish(parts, mlp)), // y += [T, D]
-  ];
 }
 
 /** A layer's matrix over all tokens; places and strides in floats. */

@@ -1,6 +1,6 @@
 /**
- * What nearly all configurations say, read and bounded once for both containers: sizes, heads, rotary positions, experts.
- * A family adds what is its own. Key spellings that several families share live here.
+ * What nearly all configurations say, read and bounded once for both containers: sizes, heads, positions, experts. A
+ * family adds what is its own. Key spellings that several families share live here.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";

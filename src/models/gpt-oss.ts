@@ -1,6 +1,6 @@
 /**
- * gpt-oss: every other layer sees a window, an extra score per head takes part in each softmax, biases on everything, and
- * a clamped activation. Its softmax over the chosen experts is the softmax over all, renormalised.
+ * gpt-oss: every other layer sees a window, an extra score per head takes part in each softmax, biases on everything,
+ * and a clamped activation. Its softmax over the chosen experts is the softmax over all, renormalised.
  */
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { MAX_CONTEXT } from "./bounds.ts";

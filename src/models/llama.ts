@@ -1,6 +1,7 @@
 /**
- * Llama and Mixtral: GGUF has both under one name, with query and key rows in the order that lets neighbours turn together;
- * Hugging Face folders keep the halves. Mixtral's softmax over the chosen experts is the softmax over all, renormalised.
+ * Llama and Mixtral: GGUF has both under one name, with query and key rows in the order that lets neighbours turn
+ * together; Hugging Face folders keep the halves. Mixtral's softmax over the chosen experts is the softmax over all,
+ * renormalised.
  */
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { MAX_CONTEXT, MAX_EXPERTS } from "./bounds.ts";

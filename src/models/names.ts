@@ -45,7 +45,7 @@ const GGUF_LAYER: Readonly<Record<LayerTensor, string>> = {
   sharedDown: "ffn_down_shexp.weight",
 };
 
-/** Names in GGUF files: a layer's experts are stacked, one tensor for each matrix; so are their biases, if they have some. */
+/** Names in GGUF files: a layer's experts are stacked, one tensor for each matrix; so are their biases, if any. */
 export function ggufTensorNames(changes: LayerNames = {}, expertBias = false): TensorNames {
   const layerNames = { ...GGUF_LAYER, ...changes };
   return {

@@ -1,4 +1,4 @@
-/** Qwen2-MoE: biases on queries, keys and values and a gated shared expert. Qwen3-MoE: norms of heads instead of both. */
+/** Qwen2-MoE: biases on queries, keys and values, and a gated shared expert. Qwen3-MoE: norms of heads instead. */
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { MAX_LAYERS, MAX_WIDTH } from "./bounds.ts";
 import { type Common, flagOr, intOr, readCommon, readDense, readMoe, withLayers } from "./common.ts";

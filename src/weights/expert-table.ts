@@ -52,12 +52,12 @@ export function buildExpertTable(
     return { layout, numExperts: moe.numExperts, rangesOf: (expert) => found.map(({ rangeOf }) => rangeOf(expert)) };
   }
   const biases = EXPERT_MATRICES.map((matrix) => biasColumn(names, layer, moe, matrix, hiddenSize, lookUp));
-  const columns_ = [...found, ...biases.filter((column) => column !== undefined)];
-  if (columns_.length < 2 * found.length) return undefined;
+  const stored = [...found, ...biases.filter((column) => column !== undefined)];
+  if (stored.length < 2 * found.length) return undefined;
   return {
     layout: withBiases(layout),
     numExperts: moe.numExperts,
-    rangesOf: (expert) => columns_.map(({ rangeOf }) => rangeOf(expert)),
+    rangesOf: (expert) => stored.map(({ rangeOf }) => rangeOf(expert)),
   };
 }
 
