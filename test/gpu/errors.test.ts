@@ -149,8 +149,8 @@ describe("through loadModel", () => {
     const { bytes } = ggufOf(() => ({})) as { bytes: Bytes };
     const name = text("blk.0.attn_q.weight");
     const at = bytes.findIndex((_, i) => name.every((byte, j) => bytes[i + j] === byte)) + name.length;
-    bytes[at + 4 + 2 * 8] = 12; // the type behind two dimensions: Q4_K
-    await refused({ name: "model.gguf", bytes }, UnsupportedError, /Q4_K/);
+    bytes[at + 4 + 2 * 8] = 16; // the type behind two dimensions: IQ2_XXS
+    await refused({ name: "model.gguf", bytes }, UnsupportedError, /IQ2_XXS/);
     const parts = splitSafetensors(folder["model.safetensors"]!);
     const json = parts.json.replace('"F32"', '"F64"');
     await refused(
