@@ -21,7 +21,7 @@ const outcome = await loadModel(new URL("missing.gguf", location.href)).then(
   () => "loaded",
   (error) => error.name + (error instanceof SourceError ? " rebuilt" : ""),
 );
-document.body.textContent = outcome;`;
+document.body.dataset.outcome = outcome;`;
 
 const page = (script: string) => `<!doctype html><title>app</title><link rel=icon href=data:,><body>${script}</body>`;
 
@@ -29,8 +29,9 @@ async function bodyText(folder: string): Promise<string> {
   const server = await servePath({ "/deep/app/": folder });
   const { page, close } = await launchPage({ expectedErrors: [/404/] });
   await page.goto(`${server.url}deep/app/`);
-  await page.waitForFunction(() => document.body.textContent?.trim() !== "");
-  const text = (await page.textContent("body")) ?? "";
+  // Not the body's text: an inline script is part of that before it has run.
+  await page.waitForFunction(() => document.body.dataset.outcome !== undefined);
+  const text = (await page.getAttribute("body", "data-outcome")) ?? "";
   await close();
   await server.close();
   return text.trim();
