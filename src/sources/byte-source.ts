@@ -7,6 +7,12 @@ export interface ByteSource {
   readonly label: string;
 
   /**
+   * What tells this version of the file from another: a content hash, an ETag, a date, with the size. Equal strings of one
+   * address mean equal bytes, as far as the place says; absent where it says nothing.
+   */
+  readonly version?: string;
+
+  /**
    * Total length in bytes.
    * @throws SourceError when it cannot be learnt.
    */
