@@ -1,5 +1,5 @@
 /** The public surface of Octavo: re-exports only. */
-export { loadModel, Model, Session } from "./client/client.ts";
+export { inspectModel, loadModel, Model, Session } from "./client/client.ts";
 export type * from "./client/types.ts";
 export {
   BudgetError,

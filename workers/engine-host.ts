@@ -3,11 +3,17 @@
  * generations and running calls under numbers, since neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
-import type { EngineHostApi, WireGenerateOptions, WireLoadOptions } from "../src/client/protocol.ts";
+import type {
+  EngineHostApi,
+  WireGenerateOptions,
+  WireInspectOptions,
+  WireLoadOptions,
+} from "../src/client/protocol.ts";
 import type {
   AdapterSummary,
   LoadProgress,
   MemoryPlan,
+  ModelInspection,
   ResidencyLayer,
   SessionOptions,
   Stats,
@@ -16,6 +22,7 @@ import type {
 } from "../src/client/types.ts";
 import type { SourceCounts } from "../src/engine/counters.ts";
 import { Engine } from "../src/engine/engine.ts";
+import { inspectFiles } from "../src/engine/inspect.ts";
 import type { Session } from "../src/engine/session.ts";
 import { UnsupportedError, UsageError } from "../src/errors.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
@@ -23,7 +30,8 @@ import { generate } from "../src/generate/generate.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
-import { openFileSet } from "../src/sources/file-set.ts";
+import { openSource } from "../src/sources/open-source.ts";
+import type { SourceHooks } from "../src/sources/source-hooks.ts";
 import { loadTokenizer } from "../src/tokenizer/load.ts";
 import type { Tokenizer } from "../src/tokenizer/tokenizer.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
@@ -40,7 +48,7 @@ export class EngineHost implements EngineHostApi {
   readonly #calls = new Map<number, AbortController>();
   readonly #sessions = new Map<number, Session>();
   readonly #generations = new Map<number, Generation>();
-  readonly #sourceCounts: SourceCounts = { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0 };
+  readonly #sourceCounts: SourceCounts = { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0, reResolved: 0 };
   #nextId = 1;
   #gpu: Gpu | undefined;
   #engine: Engine | undefined;
@@ -61,7 +69,7 @@ export class EngineHost implements EngineHostApi {
       const report = (phase: LoadProgress["phase"], loadedBytes = 0, totalBytes = 0) =>
         onProgress?.({ phase, loadedBytes, totalBytes });
       report("header");
-      const files = openFileSet(source, this.#sourceHooks());
+      const files = await openSource(source, this.#sourceHooks(options.stallTimeoutMs), signal);
       const checkpoint = await openCheckpoint(files, signal);
       const { spec, names } = describeModel(checkpoint);
       const weights = createWeightMap(checkpoint, spec, names);
@@ -81,6 +89,13 @@ export class EngineHost implements EngineHostApi {
       const { denseBytes } = this.#engine.memory();
       report("ready", denseBytes, denseBytes);
       return { spec, adapter: gpu.facts };
+    });
+  }
+
+  inspect(source: Source, options: WireInspectOptions, callId: number): Promise<ModelInspection> {
+    const { stallTimeoutMs, ...wanted } = options;
+    return this.#abortable(callId, (signal) => {
+      return inspectFiles((hooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
     });
   }
 
@@ -194,14 +209,18 @@ export class EngineHost implements EngineHostApi {
     }
   }
 
-  #sourceHooks() {
+  #sourceHooks(stallTimeoutMs: number | undefined): SourceHooks {
     const counts = this.#sourceCounts;
     return {
-      onBytes: (origin: "network" | "file" | "memory", bytes: number) => {
+      stallTimeoutMs,
+      onBytes: (origin, bytes) => {
         counts[`${origin}Bytes`] += bytes;
       },
       onRetry: () => {
         counts.retries += 1;
+      },
+      onReResolve: () => {
+        counts.reResolved += 1;
       },
     };
   }

@@ -9,6 +9,7 @@ export interface SourceCounts {
   fileBytes: number;
   memoryBytes: number;
   retries: number;
+  reResolved: number;
 }
 
 export interface EngineCounts {

@@ -88,6 +88,8 @@ export interface MemoryFacts {
   readonly expertBytes: number;
   /** Smallest budget that works, one session included. */
   readonly minBudgetBytes: number;
+  /** Room for half of what can be resident: measured, that halves the misses of the smallest budgets. */
+  readonly comfortableBudgetBytes: number;
   /** Budget beyond which nothing more becomes resident. */
   readonly fullBudgetBytes: number;
   /** What is resident of `expertBytes` then: all, unless the bindings of the device hold fewer. */
@@ -193,6 +195,7 @@ function memoryFacts(spec: ModelSpec, weights: WeightMap, contextLength: number,
     denseBytes: plan.denseBytes,
     expertBytes: plan.expertBytes,
     minBudgetBytes: plan.minBudgetBytes,
+    comfortableBudgetBytes: Math.max(plan.minBudgetBytes, plan.fullBudgetBytes - Math.floor(plan.slotBytes / 2)),
     fullBudgetBytes: plan.fullBudgetBytes,
     mostResidentBytes: plan.slotBytes,
   };

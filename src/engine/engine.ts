@@ -69,7 +69,13 @@ export class Engine implements SessionHost {
     this.#needs = needs;
     this.#plan = plan;
     this.#options = options;
-    this.#sources = options.sourceCounts ?? { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0 };
+    this.#sources = options.sourceCounts ?? {
+      networkBytes: 0,
+      fileBytes: 0,
+      memoryBytes: 0,
+      retries: 0,
+      reResolved: 0,
+    };
   }
 
   /**

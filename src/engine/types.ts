@@ -97,6 +97,8 @@ export interface Stats {
   readonly expertBytesFetched: number;
   /** Reads repeated after a failed or broken connection. */
   readonly retries: number;
+  /** Times that the address which a redirect ended at no longer answered, and the first one was asked again. */
+  readonly reResolved: number;
   /** Bytes of live GPU buffers by owner ("dense", "slots", "kv", "scratch", "staging", "tables"), now and at their peak. */
   readonly gpuBytes: Readonly<Record<string, number>>;
   readonly gpuBytesTotal: number;

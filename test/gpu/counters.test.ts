@@ -30,12 +30,18 @@ interface Rig {
   readonly session: Session;
   readonly events: StepEvent[];
   /** What the source hooks counted. */
-  readonly source: { networkBytes: number; fileBytes: number; memoryBytes: number; retries: number };
+  readonly source: {
+    networkBytes: number;
+    fileBytes: number;
+    memoryBytes: number;
+    retries: number;
+    reResolved: number;
+  };
 }
 
 async function withEngine(options: EngineOptions, run: (rig: Rig) => Promise<void>): Promise<void> {
   const service = new Service(folder);
-  const source = { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0 };
+  const source = { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0, reResolved: 0 };
   const files = openFileSet(service.url, {
     fetch: service.fetch,
     retryDelaysMs: [1, 1],
