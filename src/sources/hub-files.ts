@@ -49,9 +49,10 @@ export function chooseEntry(repo: string, files: readonly HubFile[], wish: HubWi
   const models = ggufModels(repo, files);
   if (models.length === 0 && wish.quantization === undefined && hasSafetensors(files)) return undefined;
   const fitting = models.filter(({ type }) => wish.quantization === undefined || sameType(type, wish.quantization));
-  const [first, ...others] = wish.quantization === undefined ? byDefault(fitting) : fitting;
+  const chosen = wish.quantization === undefined ? byDefault(fitting) : fitting;
+  const [first, ...others] = chosen;
   if (first && others.length === 0) return first.entry;
-  throw new UsageError(refusal(repo, files, wish, models, fitting));
+  throw new UsageError(refusal(repo, files, wish, models, chosen));
 }
 
 function namedFile(repo: string, files: readonly HubFile[], path: string): string {
@@ -68,15 +69,27 @@ function ggufModels(repo: string, files: readonly HubFile[]): GgufModel[] {
     if (!isGgufName(path) || NO_MODEL.test(baseName(path))) continue;
     const split = parseSplitName(path);
     if (split && split.index !== 1) continue;
-    const shards = split
-      ? Array.from({ length: split.count }, (_, i) => splitName(split.prefix, i + 1, split.count))
-      : [];
-    const missing = shards.find((shard) => !sizes.has(shard));
-    if (missing !== undefined) throw new UsageError(`${repo}: the split "${path}" lacks its shard "${missing}"`);
-    const total = split ? shards.reduce((sum, shard) => sum + (sizes.get(shard) ?? 0), 0) : bytes;
+    const total = split ? splitBytes(repo, path, split, sizes) : bytes;
     models.push({ entry: path, bytes: total, type: typeOf(split?.prefix ?? path) });
   }
   return models.sort((a, b) => a.bytes - b.bytes);
+}
+
+/** @throws UsageError naming the first shard that is missing. */
+function splitBytes(
+  repo: string,
+  path: string,
+  { prefix, count }: { prefix: string; count: number },
+  sizes: ReadonlyMap<string, number>,
+): number {
+  let total = 0;
+  for (let index = 1; index <= count; index++) {
+    const shard = splitName(prefix, index, count);
+    const bytes = sizes.get(shard);
+    if (bytes === undefined) throw new UsageError(`${repo}: the split "${path}" lacks its shard "${shard}"`);
+    total += bytes;
+  }
+  return total;
 }
 
 /** The last storage type in the file's name, else in its folder's: `Q4_K_M/model-00001-of-00002.gguf`. */
@@ -106,7 +119,7 @@ function refusal(
   files: readonly HubFile[],
   { quantization }: HubWish,
   models: readonly GgufModel[],
-  fitting: readonly GgufModel[],
+  chosen: readonly GgufModel[],
 ): string {
   if (models.length === 0) {
     const names = files.slice(0, 5).map(({ path }) => path);
@@ -114,7 +127,7 @@ function refusal(
     const wanted = quantization ?? "a model";
     return `${repo}: expected a GGUF file of ${wanted}, or config.json with model.safetensors; it has ${folder}`;
   }
-  const how = fitting.length === 0 ? "none is" : "several are";
+  const how = chosen.length === 0 ? "none is" : "several are";
   const what = quantization === undefined ? "of a type that is taken by itself" : quantization;
   return `${repo} has ${models.length} GGUF models, and ${how} ${what}. ${choices(models)}`;
 }

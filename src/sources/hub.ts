@@ -114,8 +114,10 @@ async function listRepository(
     const listing = listFiles({ repo: { type: "model", name: repo }, hubUrl, fetch, revision: sha, recursive: true });
     for await (const { type, path, size, lfs, oid } of listing) {
       if (files.size >= MAX_FILES) throw new SourceError(`${repo}: the hub lists more than ${MAX_FILES} files`);
-      if (type !== "file" || typeof path !== "string" || !isSafeFileName(path)) continue;
-      files.set(path, { path, bytes: size, hash: lfs?.oid ?? oid });
+      const sound = typeof path === "string" && isSafeFileName(path) && Number.isSafeInteger(size) && size >= 0;
+      if (type !== "file" || !sound) continue;
+      const hash: unknown = lfs?.oid ?? oid;
+      files.set(path, { path, bytes: size, hash: typeof hash === "string" ? hash : undefined });
     }
     return { commit: sha, files };
   } catch (error) {
