@@ -2,6 +2,7 @@
 import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
 import { FormatError, UsageError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../formats/read-json.ts";
+import { show } from "../util/show.ts";
 import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
 
 export type { StreamDecoder } from "./stream-decoder.ts";
@@ -72,7 +73,7 @@ function vocabSizeOf(where: string, json: JsonObject): number {
   let highest = -1;
   for (const id of ids) {
     if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0 || id >= MAX_VOCAB) {
-      throw new FormatError(`${where}: expected token ids from 0 to ${MAX_VOCAB - 1}, got ${JSON.stringify(id)}`);
+      throw new FormatError(`${where}: expected token ids from 0 to ${MAX_VOCAB - 1}, got ${show(id)}`);
     }
     highest = Math.max(highest, id);
   }
