@@ -88,7 +88,7 @@ export interface MemoryFacts {
   readonly expertBytes: number;
   /** Smallest budget that works, one session included. */
   readonly minBudgetBytes: number;
-  /** Room for half of what can be resident: measured, that halves the misses of the smallest budgets. */
+  /** Room for half of what can be resident: on the built-in model 65 % hits, against 36 % at a quarter. */
   readonly comfortableBudgetBytes: number;
   /** Budget beyond which nothing more becomes resident. */
   readonly fullBudgetBytes: number;
