@@ -23,6 +23,8 @@ export interface EngineCounts {
   decodeWeightBytesRead: number;
   decodeRounds: number;
   cleanSteps: number;
+  queuedSteps: number;
+  queuedStepsDropped: number;
   expertHits: number;
   expertMisses: number;
 }
@@ -40,6 +42,8 @@ export function newCounts(): EngineCounts {
     decodeWeightBytesRead: 0,
     decodeRounds: 0,
     cleanSteps: 0,
+    queuedSteps: 0,
+    queuedStepsDropped: 0,
     expertHits: 0,
     expertMisses: 0,
   };

@@ -48,7 +48,8 @@ interface Stream {
   readonly h: BufferRange;
 }
 
-export function decodePlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): DecodePlan {
+export function decodePlan(all: Parts, kv: KvCache, logits: LedgerBuffer): DecodePlan {
+  const parts = { ...all, host: all.host.halting(all.scratch.halt) };
   const { spec, host, scratch, weights } = parts;
   const { buffers } = scratch;
   const forward: Command[] = [];
@@ -157,7 +158,7 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream
   const bias = layerBias(parts, layer, "routerBias");
   forward.push(matvec(host, segments, stream.h, routerRow, bias)); // router logits [E], latent [l], shared gate
   forward.push(
-    router(host, {
+    router(host.plain, {
       ...mlp,
       bias: parts.weights.vector({ layer, name: "selectionBias" }),
       logits: routerRow,
@@ -166,7 +167,14 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream
       residencyAt: moe * pager.residencyStride,
       routing,
       routingAt,
-    })(1), // expert ids, slots, routing weights [k]
+      watch: {
+        step: scratch.step,
+        miss: scratch.halt,
+        moe,
+        numMoe: sizes.numMoeLayers,
+        hintsAt: sizes.hintsAt + moe * sizes.hints,
+      },
+    })(1), // expert ids, slots, routing weights [k]; halts the step behind a miss
   );
   const slots = layerSlabs(parts, moe);
   const { gate, up, down } = slotMatrices(parts, moe);

@@ -16,8 +16,8 @@ import { createKvCache } from "./kv-cache.ts";
 import { type MemoryNeeds, memoryNeeds, planMemory, sessionBytes } from "./memory-plan.ts";
 import type { Parts } from "./parts.ts";
 import { createScratch, type Scratch } from "./scratch.ts";
-import { Session, type SessionHost } from "./session.ts";
-import { DEFAULT_CONTEXT, modelSizes, moeLayers, type Sizes } from "./sizes.ts";
+import { type QueuedStep, Session, type SessionHost } from "./session.ts";
+import { DEFAULT_CONTEXT, MAX_HINTS, modelSizes, moeLayers, type Sizes } from "./sizes.ts";
 import { Steps } from "./steps.ts";
 import type { MemoryPlan, ResidencyLayer, Stats, StepEvent, TraceRow } from "./types.ts";
 
@@ -27,8 +27,10 @@ export interface EngineOptions {
   /** Tokens of KV cache reserved within the budget. */
   readonly contextLength?: number | undefined;
   readonly policy?: PolicyName | undefined;
-  /** MoE layers past the first missing one whose likely experts are fetched with it. */
-  readonly runAhead?: number | undefined;
+  /** MoE layers that a decode step runs on for behind a miss, to learn what they want; "auto" = what measures best. */
+  readonly runAhead?: number | "auto" | undefined;
+  /** Experts below the top-k cut that are fetched too in each of those layers, up to 8; "auto" = what measures best. */
+  readonly extraGuesses?: number | "auto" | undefined;
   readonly tuning?: Tuning | undefined;
   /** Tokens of a prefill chunk. */
   readonly prefillChunk?: number | undefined;
@@ -57,6 +59,7 @@ export class Engine implements SessionHost {
   readonly #sources: SourceCounts;
   #plan: MemoryPlan;
   #queue: Promise<unknown> = Promise.resolve();
+  #queued: QueuedStep | undefined;
   #disposed = false;
 
   /** @internal */
@@ -65,7 +68,7 @@ export class Engine implements SessionHost {
     this.gpu = parts.gpu;
     this.spec = parts.spec;
     this.sizes = parts.sizes;
-    this.steps = new Steps(parts, options.runAhead ?? Number.POSITIVE_INFINITY);
+    this.steps = new Steps(parts, { layers: options.runAhead ?? "auto", hints: options.extraGuesses ?? "auto" });
     this.#needs = needs;
     this.#plan = plan;
     this.#options = options;
@@ -160,12 +163,27 @@ export class Engine implements SessionHost {
 
   /** Runs `task` when every earlier one has ended. */
   exclusive<T>(task: () => Promise<T>): Promise<T> {
+    return this.exclusiveDraw(async (queued) => {
+      if (queued) await this.steps.drop(queued.step);
+      return task();
+    });
+  }
+
+  /** @internal */
+  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T> {
     const run = this.#queue.then(() => {
       if (this.#disposed) throw new UsageError("This model was disposed. Load it again to use it.");
-      return task();
+      const queued = this.#queued;
+      this.#queued = undefined;
+      return task(queued);
     });
     this.#queue = run.catch(() => {});
     return run;
+  }
+
+  /** @internal */
+  keepQueued(step: QueuedStep): void {
+    this.#queued = step;
   }
 
   /** @internal A session that was disposed. */
@@ -201,11 +219,17 @@ export class Engine implements SessionHost {
 }
 
 /** @throws UsageError for a setting that would otherwise pass without effect. */
-function checkOptions({ policy = "lfru", runAhead = 0, contextLength = 1 }: EngineOptions, spec: ModelSpec): void {
+function checkOptions(options: EngineOptions, spec: ModelSpec): void {
+  const { policy = "lfru", runAhead = "auto", extraGuesses = "auto", contextLength = 1 } = options;
   if (!POLICY_NAMES.includes(policy)) {
     throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
   }
-  if (!(runAhead >= 0)) throw new UsageError(`runAhead is ${runAhead}; expected a number of layers, 0 or more.`);
+  if (runAhead !== "auto" && !(runAhead >= 0)) {
+    throw new UsageError(`runAhead is ${runAhead}; expected "auto" or a number of layers, 0 or more.`);
+  }
+  if (extraGuesses !== "auto" && !(Number.isInteger(extraGuesses) && extraGuesses >= 0 && extraGuesses <= MAX_HINTS)) {
+    throw new UsageError(`extraGuesses is ${extraGuesses}; expected "auto" or a whole number from 0 to ${MAX_HINTS}.`);
+  }
   checkContext(Math.min(contextLength, spec.contextLength), spec.contextLength);
 }
 

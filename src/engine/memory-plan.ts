@@ -50,10 +50,11 @@ function paramsBytes({ attention, mlp }: LayerSpec): number {
   return (24 + wide + shared) * 256;
 }
 
-/** The largest read-back: a decode step's routing, logits and id, or a chunk's routing. */
-function stagingBytes({ numMoeLayers, topK, vocab, chunk }: Sizes): number {
-  const routing = 3 * topK * 4;
-  return padded(Math.max(numMoeLayers * routing + vocab * 4 + 16, chunk * routing));
+/** The largest read-back: a decode step's routing, logits and id, or a chunk's routing; and that of a step queued behind. */
+function stagingBytes({ numMoeLayers, hints, hintsAt, topK, vocab, chunk }: Sizes): number {
+  const routing = (hintsAt + numMoeLayers * hints) * 4;
+  const queuedStep = padded(routing + 4);
+  return padded(Math.max(routing + vocab * 4 + 16, chunk * 3 * topK * 4)) + queuedStep;
 }
 
 /** Ledger bytes of one session: its keys, values and logits. */

@@ -160,13 +160,14 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
   });
   const endNorm = add(weights.gain("outputNorm"), residual(parts, spec.layers.length - 1, "mlpOutputNorm"));
   const bytes = sizes.hidden * 4;
+  const head = headCommands(parts, logits); // logits [V]
   return {
     start: embed(host, weights.shards("embed"), ids, x0, spec.embeddingScale),
     layers,
     end: (t) => [
       endNorm(t), // h [T, D]
       { kind: "copy", from: h, fromOffset: (t - 1) * bytes, to: lastH, toOffset: 0, bytes },
-      ...headCommands(parts, logits), // logits [V]
+      ...head,
     ],
   };
 }

@@ -7,6 +7,7 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { Span } from "../gpu/queue.ts";
 import { type Sampling, samplingBytes } from "../kernels/sample.ts";
 import { type DecodePlan, decodePlan } from "./decode.ts";
+import { type StartedStep, unhalt } from "./decode-step.ts";
 import type { KvCache } from "./kv-cache.ts";
 import type { Parts } from "./parts.ts";
 import { type PrefillPlan, prefillPlan } from "./prefill.ts";
@@ -22,7 +23,22 @@ export interface SessionHost {
   readonly generation: number;
   /** Runs `task` when every earlier one has ended. */
   exclusive<T>(task: () => Promise<T>): Promise<T>;
+  /** The same for a task that takes the step queued last, if there is one; other tasks find it dropped. */
+  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T>;
+  /** Keeps `step` for the next task. */
+  keepQueued(step: QueuedStep): void;
   forget(session: Session): void;
+}
+
+/** A step that was submitted before its token was known to the host, and what must be so for it to be of use. */
+export interface QueuedStep {
+  readonly session: Session;
+  readonly step: StartedStep;
+  /** The token that it computes, which the step before drew. */
+  readonly id: number;
+  /** Timeline and sampling that it continues. */
+  readonly rewinds: number;
+  readonly sampling: Sampling;
 }
 
 export class Session {
@@ -40,6 +56,7 @@ export class Session {
   /** `#logits` belong to token `#computed - 1`. */
   #logitsFresh = false;
   #plans: { decode: DecodePlan; prefill: PrefillPlan; generation: number } | undefined;
+  #rewinds = 0;
   #disposed = false;
 
   /** @internal Made by `Engine.createSession`. */
@@ -87,6 +104,7 @@ export class Session {
         `rewind(${length}): expected a whole number from 0 to the timeline's ${this.length} tokens.`,
       );
     }
+    this.#rewinds += 1;
     this.#tokens.length = length;
     this.#phases.length = length;
     if (length >= this.#computed) return;
@@ -95,26 +113,35 @@ export class Session {
   }
 
   /**
-   * Draws the token that follows the timeline; it is not appended.
+   * Draws the token that follows the timeline; it is not appended. When `more` is going to be drawn after it and steps
+   * have been clean, the next step is queued on the GPU before this one is read back; an `append` of another token, or
+   * anything else that runs in between, makes it void.
    * @throws UsageError when the timeline is empty.
    */
-  async sampleNext(sampling: Sampling, signal?: AbortSignal): Promise<number> {
+  async sampleNext(sampling: Sampling, signal?: AbortSignal, more = false): Promise<number> {
     this.#check();
-    return this.#host.exclusive(async () => {
+    return this.#host.exclusiveDraw(async (queued) => {
       if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
-      const { ids } = this.#host.parts.scratch.buffers;
-      const token = { buffer: ids, offset: 0, bytes: 4 };
-      this.#host.parts.gpu.queue.write(this.#host.parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
+      const { steps, parts } = this.#host;
       const { decode } = await this.#currentPlans();
-      await this.#catchUp(this.length - 1, signal);
-      const last = this.#phases[this.length - 1];
-      if (!this.#logitsFresh || this.#computed < this.length) {
-        if (last === "decode")
-          return firstWord(await this.#decodeOne(this.length - 1, [token], [decode.sample], signal));
-        await this.#prefillRun(this.length - 1, this.length, signal);
+      const position = this.length - 1;
+      if (queued && this.#continues(queued, decode, sampling)) {
+        return this.#finishDraw(queued.step, sampling, signal, more);
       }
-      const id = firstWord(await this.#host.parts.gpu.queue.submitAndRead([decode.sample], [token]));
-      this.#host.steps.tokenDrawn();
+      if (queued) await steps.drop(queued.step);
+      await this.#catchUp(position, signal);
+      if (!this.#logitsFresh || this.#computed < this.length) {
+        if (this.#phases[position] === "decode") {
+          signal?.throwIfAborted();
+          const step = this.#startDraw(decode, this.#tokens[position] ?? 0, position, sampling);
+          return this.#finishDraw(step, sampling, signal, more);
+        }
+        await this.#prefillRun(position, this.length, signal);
+      }
+      parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
+      unhalt(parts);
+      const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
+      steps.tokenDrawn();
       return id;
     });
   }
@@ -145,7 +172,7 @@ export class Session {
         await this.#catchUp(start, signal);
         if (phase === "prefill") this.#host.steps.prefillBegan();
         const span = { buffer: this.#logits, offset: 0, bytes: this.#host.parts.spec.vocabSize * 4 };
-        if (phase === "decode") return new Float32Array(await this.#decodeOne(start, [span], [], signal));
+        if (phase === "decode") return new Float32Array(await this.#decodeOne(start, [span], signal));
         await this.#prefillRun(start, this.length, signal);
         return new Float32Array(await this.#host.parts.gpu.queue.submitAndRead([], [span]));
       } catch (error) {
@@ -160,7 +187,7 @@ export class Session {
     while (this.#computed < length) {
       const from = this.#computed;
       if (this.#phases[from] === "decode") {
-        await this.#decodeOne(from, [], [], signal);
+        await this.#decodeOne(from, [], signal);
         continue;
       }
       let to = from + 1;
@@ -169,18 +196,60 @@ export class Session {
     }
   }
 
-  async #decodeOne(
-    position: number,
-    reads: readonly Span[],
-    then: readonly DecodePlan["sample"][],
-    signal: AbortSignal | undefined,
-  ): Promise<ArrayBuffer> {
-    const id = this.#tokens[position] ?? 0;
-    this.#begins(position + 1);
+  async #decodeOne(position: number, reads: readonly Span[], signal: AbortSignal | undefined): Promise<ArrayBuffer> {
+    signal?.throwIfAborted();
     const { decode } = await this.#currentPlans();
-    const bytes = await this.#host.steps.decode(decode, id, position, reads, then, signal);
+    this.#begins(position + 1);
+    const { steps } = this.#host;
+    const step = steps.start({ plan: decode, id: this.#tokens[position] ?? 0, position, reads });
+    const bytes = await steps.finish(step, signal);
     this.#finished(position + 1);
     return bytes;
+  }
+
+  /** Submits the step of the token at `position` (`null`: the one that is drawn before it) and the draw of the next. */
+  #startDraw(plan: DecodePlan, id: number | null, position: number, sampling: Sampling): StartedStep {
+    this.#begins(position + 1);
+    const draw = samplingBytes(sampling, position + 1);
+    return this.#host.steps.start({ plan, id, position, draw, reads: [this.#drawnToken()] });
+  }
+
+  #continues({ session, step, id, rewinds, sampling }: QueuedStep, plan: DecodePlan, now: Sampling): boolean {
+    const last = this.length - 1;
+    const same = session === this && rewinds === this.#rewinds && step.plan === plan;
+    const drawn = step.position === last && id === this.#tokens[last];
+    return same && drawn && JSON.stringify(sampling) === JSON.stringify(now);
+  }
+
+  /** Sees a drawing step through, and before that queues the next one where that is likely to be of use. */
+  async #finishDraw(
+    step: StartedStep,
+    sampling: Sampling,
+    signal: AbortSignal | undefined,
+    more: boolean,
+  ): Promise<number> {
+    const { steps, parts } = this.#host;
+    const position = step.position + 1;
+    // A ring holds a chunk beyond its window: a queued token takes the place of a key that this one still sees without it.
+    const queue = more && steps.expectsClean && position < this.contextLength && parts.sizes.chunk > 1;
+    const next = queue ? this.#startDraw(step.plan, null, position, sampling) : undefined;
+    try {
+      const rounds = steps.counts.decodeRounds;
+      const id = firstWord(await steps.finish(step, signal));
+      this.#finished(step.position + 1);
+      if (!next) return id;
+      this.#logitsFresh = false; // they are the next step's
+      if (steps.counts.decodeRounds - rounds > 1) await steps.drop(next);
+      else this.#host.keepQueued({ session: this, step: next, id, rewinds: this.#rewinds, sampling });
+      return id;
+    } catch (error) {
+      if (next) await steps.drop(next);
+      throw error;
+    }
+  }
+
+  #drawnToken(): Span {
+    return { buffer: this.#host.parts.scratch.buffers.ids, offset: 0, bytes: 4 };
   }
 
   async #prefillRun(from: number, to: number, signal: AbortSignal | undefined): Promise<void> {

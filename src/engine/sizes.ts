@@ -29,14 +29,21 @@ export interface Sizes {
   readonly topK: number;
   readonly numExperts: number;
   readonly numMoeLayers: number;
+  /** Experts below the top-k cut that a layer of a decode step can name, and the word where those of all layers begin. */
+  readonly hints: number;
+  readonly hintsAt: number;
   readonly vocab: number;
 }
+
+/** Experts below the top-k cut that every layer of a decode step has room to name. */
+export const MAX_HINTS = 8;
 
 export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
   const moe = moeLayers(spec).map(({ mlp }) => mlp);
   const attention = spec.layers.map((layer) => layer.attention);
   const largest = (values: readonly number[]): number => Math.max(0, ...values);
   const routerLogits = largest(moe.map(({ numExperts }) => quads(numExperts)));
+  const topK = largest(moe.map((mlp) => mlp.topK));
   const latent = largest(moe.map(({ latentSize }) => quads(latentSize ?? 0)));
   return {
     chunk,
@@ -49,9 +56,11 @@ export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
     routerRow: routerLogits + latent + (moe.some(({ shared }) => shared?.gated) ? 4 : 0),
     expertWidth: largest(moe.map(({ latentSize }) => quads(latentSize ?? spec.hiddenSize))),
     expertInner: largest(moe.map(({ innerSize }) => quads(innerSize))),
-    topK: largest(moe.map(({ topK }) => topK)),
+    topK,
     numExperts: largest(moe.map(({ numExperts }) => numExperts)),
     numMoeLayers: moe.length,
+    hints: MAX_HINTS,
+    hintsAt: moe.length * 3 * topK,
     vocab: quads(spec.vocabSize),
   };
 }

@@ -79,6 +79,9 @@ export interface Stats {
   readonly decodeRounds: number;
   /** Decode steps in which every chosen expert was resident at once. */
   readonly cleanSteps: number;
+  /** Decode steps that were submitted before the one in front of them was read back, and those of them that were void. */
+  readonly queuedSteps: number;
+  readonly queuedStepsDropped: number;
   /** Expert look-ups of final results that found the expert resident before the step, and those that did not. */
   readonly expertHits: number;
   readonly expertMisses: number;
