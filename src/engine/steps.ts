@@ -68,6 +68,10 @@ export class Steps {
     if (rounds === 1) counts.cleanSteps += 1;
     this.#cleanRun = rounds === 1 ? this.#cleanRun + 1 : 0;
     this.tokenDrawn();
+    this.#parts.pager.advance(1);
+    for (const [moe, { expertIds }] of routing.entries()) {
+      this.#parts.pager.touch(moe, new Map(Array.from(expertIds, (expert) => [expert, { count: 1, back: 0 }])));
+    }
     this.#book({ phase: "decode", position: step.position, tokens: 1, routing, start });
     return bytes;
   }
@@ -96,10 +100,10 @@ export class Steps {
     const { gpu, scratch } = this.#parts;
     gpu.queue.write(scratch.buffers.ids, 0, new Uint32Array(ids));
     writeStep(gpu, scratch, position, ids.length);
-    const routed = await runPrefill(this.#parts, plan, ids.length, last, signal);
+    this.#parts.pager.advance(ids.length);
+    const routing = await runPrefill(this.#parts, plan, ids.length, last, signal);
     this.counts.prefillTokens += ids.length;
     this.counts.prefillMs += performance.now() - start;
-    const routing = routed.map((chunk) => chunk.routing);
     this.#book({ phase: "prefill", position, tokens: ids.length, routing, start });
   }
 
@@ -134,11 +138,9 @@ export class Steps {
 
   #book(step: Finished): void {
     const changes = this.#parts.pager.takeChanges();
-    const uses = step.routing.map(({ expertIds }) => countUses(expertIds));
-    this.#parts.pager.touch(uses, step.tokens);
-    const layers = uses.map((layerUses, moe): LayerPaging => {
+    const layers = step.routing.map(({ expertIds }, moe): LayerPaging => {
       const { fetched, evicted } = changes[moe] ?? { fetched: [], evicted: [] };
-      const experts = [...layerUses.keys()];
+      const experts = [...new Set(expertIds)];
       const missed = experts.filter((expert) => fetched.includes(expert)).length;
       this.counts.expertMisses += missed;
       this.counts.expertHits += experts.length - missed;
@@ -160,11 +162,4 @@ export class Steps {
       });
     }
   }
-}
-
-/** How many tokens chose each expert, in order of first choice: rank order for a single token. */
-function countUses(expertIds: Uint32Array): Map<number, number> {
-  const uses = new Map<number, number>();
-  for (const expert of expertIds) uses.set(expert, (uses.get(expert) ?? 0) + 1);
-  return uses;
 }
