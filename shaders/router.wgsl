@@ -1,7 +1,7 @@
 // Router selection: scores of experts and what they are chosen by (fragments; softmax and logits in most models), stable
 // top-k (on ties the lower id first), routing weights, and the slot of every chosen expert from the residency table. A
 // workgroup owns one token.
-// in:  logits [tokens, logits_stride] f32; residency [layers, num_experts] u32: slot, or NONE when absent
+// in:  logits [tokens, logits_stride] f32; slots by a fragment: NONE when absent
 // out: routing [tokens, 3, top_k] u32 from routing_at: expert ids, slots, routing weights (f32 bits), in rank order; for a
 //      step that watches its misses (a fragment), also the experts next below the cut [hints] from hints_at, NONE if there
 //      is no other
@@ -23,8 +23,7 @@ override WG: u32 = 64;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read> residency: array<u32>;
-@group(0) @binding(3) var<storage, read_write> routing: array<u32>;
+@group(0) @binding(2) var<storage, read_write> routing: array<u32>;
 
 // Of the token's logits: the largest, and the sum of exp(logit - largest).
 var<private> router_largest: f32;
@@ -86,7 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     if (lane == 0u) {
       taken[expert / 32u] |= 1u << (expert % 32u);
       routing[row + rank] = expert;
-      routing[row + params.top_k + rank] = residency[params.residency_at + expert];
+      routing[row + params.top_k + rank] = slot_of(expert);
       routing[row + 2u * params.top_k + rank] = bitcast<u32>(score(logits[at + expert]));
     }
     workgroupBarrier();

@@ -9,6 +9,7 @@ export type {
   LayerPaging,
   MemoryPlan,
   ResidencyLayer,
+  ResponseStats,
   Stats,
   StepEvent,
   TraceRow,
@@ -48,6 +49,8 @@ export interface LoadOptions {
   readonly runAhead?: number | "auto";
   /** Experts below the top-k cut that are fetched too in each of those layers, 0 to 8. Default "auto". */
   readonly extraGuesses?: number | "auto";
+  /** "next-layer" applies the next MoE layer's router ahead of time and fetches what it names with a miss. Default "none". */
+  readonly prefetch?: "none" | "next-layer";
   /** Take no optional GPU feature and no larger limit, as the smallest device would give. Default false. */
   readonly stockLimits?: boolean;
   readonly signal?: AbortSignal;

@@ -11,7 +11,7 @@ import type { DecodePlan } from "./decode.ts";
 import type { Parts } from "./parts.ts";
 import { type Routing, unpackRouting } from "./routing.ts";
 import type { Reach, RunAhead } from "./run-ahead.ts";
-import { writeStep } from "./scratch.ts";
+import { decodeRecordBytes, writeStep } from "./scratch.ts";
 import { moeLayers } from "./sizes.ts";
 
 export interface StepRequest {
@@ -64,6 +64,7 @@ export async function finishStep(
   signal: AbortSignal | undefined,
 ): Promise<StepResult> {
   const { plan, reach } = step;
+  if (parts.allResident) return { routing: [], bytes: await step.round, rounds: 1 };
   const moe = moeLayers(parts.spec);
   const rowBytes = 3 * parts.sizes.topK * 4;
   let from = -1;
@@ -80,7 +81,7 @@ export async function finishStep(
     runAhead.roundEnded({ from, missed, guessed: rounds > 1 ? reach : undefined });
     if (missed === undefined) {
       runAhead.stepEnded();
-      return { routing, bytes: bytes.slice(routingBytes(parts)), rounds };
+      return { routing, bytes: bytes.slice(decodeRecordBytes(parts.sizes)), rounds };
     }
     await fetchWanted(parts, runAhead, wantedExperts(parts, bytes, routing, first, reach), reach, signal);
     from = first;
@@ -96,15 +97,11 @@ function submitRound(parts: Parts, step: StepRequest, reach: Reach, from: number
   const { plan, position, draw, reads } = step;
   writeStep(gpu, scratch, position, 1, reach);
   if (draw) gpu.queue.write(scratch.sampling, 0, draw);
-  const bytes = routingBytes(parts);
-  const spans = bytes > 0 ? [{ buffer: scratch.buffers.routing, offset: 0, bytes }, ...reads] : reads;
+  const bytes = decodeRecordBytes(parts.sizes);
+  const spans =
+    bytes > 0 && !parts.allResident ? [{ buffer: scratch.buffers.routing, offset: 0, bytes }, ...reads] : reads;
   const commands = plan.forward.slice(from);
   return gpu.queue.submitAndRead(draw ? [...commands, plan.sample] : commands, spans);
-}
-
-/** Bytes of a decode step's record: routing of every MoE layer, then its hints. */
-function routingBytes({ sizes }: Parts): number {
-  return (sizes.hintsAt + sizes.numMoeLayers * sizes.hints) * 4;
 }
 
 /** Lets the next submission run. What was queued before it has run, or been halted, when this lands. */
@@ -128,7 +125,7 @@ async function fetchWanted(
   runAhead.fetchTook(pager.counts.expertsFetched - before, performance.now() - start);
 }
 
-/** What the first missing layer demands, and what the layers within reach seemed to want, with their hints. */
+/** What the first missing layer demands, what it predicts for the next, and what the layers within reach seemed to want. */
 function wantedExperts(
   { sizes }: Parts,
   bytes: ArrayBuffer,
@@ -136,11 +133,21 @@ function wantedExperts(
   first: number,
   reach: Reach,
 ): Want[] {
-  const wants: Want[] = [];
-  for (let moe = first; moe < routing.length && moe <= first + reach.layers; moe++) {
-    const hints = new Uint32Array(bytes, (sizes.hintsAt + moe * sizes.hints) * 4, moe > first ? reach.hints : 0);
-    const experts = [...(routing[moe]?.expertIds ?? []), ...[...hints].filter((expert) => expert !== NONE)];
-    wants.push({ moe, experts, guess: moe > first });
+  const words = (at: number, count: number) => {
+    return [...new Uint32Array(bytes, at * 4, count)].filter((expert) => expert !== NONE);
+  };
+  const chosen = (moe: number) => [...(routing[moe]?.expertIds ?? [])];
+  const wants: Want[] = [{ moe: first, experts: chosen(first), guess: false }];
+  for (let moe = first + 1; moe < routing.length && moe <= first + reach.layers; moe++) {
+    wants.push({
+      moe,
+      experts: [...chosen(moe), ...words(sizes.hintsAt + moe * sizes.hints, reach.hints)],
+      guess: true,
+    });
+  }
+  if (sizes.predictions > 0 && first + 1 < routing.length) {
+    const experts = words(sizes.predictionsAt + first * 3 * sizes.predictions, sizes.predictions);
+    wants.push({ moe: first + 1, experts, guess: true });
   }
   return wants;
 }

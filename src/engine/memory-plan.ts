@@ -7,7 +7,7 @@ import { humanBytes } from "../util/math.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
 import { deviceWeightBytes } from "./device-weights.ts";
 import { kvCacheBytes } from "./kv-cache.ts";
-import { padded, totalScratchBytes } from "./scratch.ts";
+import { decodeRecordBytes, padded, totalScratchBytes } from "./scratch.ts";
 import { moeLayers, type Sizes } from "./sizes.ts";
 import type { MemoryPlan } from "./types.ts";
 
@@ -51,10 +51,9 @@ function paramsBytes({ attention, mlp }: LayerSpec): number {
 }
 
 /** The largest read-back: a decode step's routing, logits and id, or a chunk's routing; and that of a step queued behind. */
-function stagingBytes({ numMoeLayers, hints, hintsAt, topK, vocab, chunk }: Sizes): number {
-  const routing = (hintsAt + numMoeLayers * hints) * 4;
-  const queuedStep = padded(routing + 4);
-  return padded(Math.max(routing + vocab * 4 + 16, chunk * 3 * topK * 4)) + queuedStep;
+function stagingBytes(sizes: Sizes): number {
+  const record = decodeRecordBytes(sizes);
+  return padded(Math.max(record + sizes.vocab * 4 + 16, sizes.chunk * 3 * sizes.topK * 4)) + padded(record + 4);
 }
 
 /** Ledger bytes of one session: its keys, values and logits. */

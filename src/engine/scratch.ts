@@ -30,14 +30,19 @@ export function scratchBytes(sizes: Sizes) {
     expertAct: rows(sizes.expertInner, pairs), // [T topK, inner]
     z: rows(sizes.expertWidth, pairs), // [T topK, width] expert outputs, prefill only
     mixed: rows(sizes.expertWidth), // [T, width] combined
-    // prefill [T, 3, topK], decode [MoE layers, 3, topK] and [MoE layers, hints] u32
-    routing: Math.max(rows(3 * topK), (sizes.hintsAt + sizes.numMoeLayers * sizes.hints) * 4),
+    routing: Math.max(rows(3 * topK), decodeRecordBytes(sizes)), // prefill [T, 3, topK] u32, decode its record
+    nextRouter: rows(sizes.predictions > 0 ? sizes.routerLogits : 0, 1), // [logits] of the next MoE layer's router
     tiles: 16 * (sizes.numExperts + Math.ceil(pairs / 32)), // (slot, first, count, 0)
     pairs: rows(1, pairs), // [T topK] u32
     lastH: rows(sizes.hidden, 1), // [hidden] of the last token of a prefill
     keptX: kept, // [MoE layers, hidden] residual after attention: where a decode step can replay from
     keptH: kept, // [MoE layers, hidden] its norm
   } as const;
+}
+
+/** A decode step's record: [MoE layers, 3, topK], [MoE layers, hints], [MoE layers, 3, predictions] u32. */
+export function decodeRecordBytes({ predictionsAt, numMoeLayers, predictions }: Sizes): number {
+  return (predictionsAt + numMoeLayers * 3 * predictions) * 4;
 }
 
 export type ScratchName = keyof ReturnType<typeof scratchBytes>;

@@ -6,12 +6,14 @@ import { UsageError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { Span } from "../gpu/queue.ts";
 import { type Sampling, samplingBytes } from "../kernels/sample.ts";
+import { withAdded } from "./counters.ts";
 import { type DecodePlan, decodePlan } from "./decode.ts";
 import { type StartedStep, unhalt } from "./decode-step.ts";
 import type { KvCache } from "./kv-cache.ts";
 import type { Parts } from "./parts.ts";
 import { type PrefillPlan, prefillPlan } from "./prefill.ts";
 import type { Steps } from "./steps.ts";
+import type { ResponseStats, Stats } from "./types.ts";
 
 type Phase = "prefill" | "decode";
 
@@ -19,6 +21,7 @@ type Phase = "prefill" | "decode";
 export interface SessionHost {
   readonly parts: Parts;
   readonly steps: Steps;
+  stats(): Stats;
   /** Grows when slots change place, which makes recorded plans void. */
   readonly generation: number;
   /** Runs `task` when every earlier one has ended. */
@@ -57,6 +60,7 @@ export class Session {
   #logitsFresh = false;
   #plans: { decode: DecodePlan; prefill: PrefillPlan; generation: number } | undefined;
   #rewinds = 0;
+  #response: ResponseStats | undefined;
   #disposed = false;
 
   /** @internal Made by `Engine.createSession`. */
@@ -83,6 +87,11 @@ export class Session {
   /** Bytes of its cache on the GPU. */
   get kvBytes(): number {
     return this.#kv.bytes;
+  }
+
+  /** Counters of the response that is under way or was given last; `undefined` before the first. */
+  get response(): ResponseStats | undefined {
+    return this.#response;
   }
 
   /** Appends `ids`, by the prefill path. @returns logits [vocab] after the last. */
@@ -120,30 +129,32 @@ export class Session {
    */
   async sampleNext(sampling: Sampling, signal?: AbortSignal, more = false): Promise<number> {
     this.#check();
-    return this.#host.exclusiveDraw(async (queued) => {
-      if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
-      const { steps, parts } = this.#host;
-      const { decode } = await this.#currentPlans();
-      const position = this.length - 1;
-      if (queued && this.#continues(queued, decode, sampling)) {
-        return this.#finishDraw(queued.step, sampling, signal, more);
-      }
-      if (queued) await steps.drop(queued.step);
-      await this.#catchUp(position, signal);
-      if (!this.#logitsFresh || this.#computed < this.length) {
-        if (this.#phases[position] === "decode") {
-          signal?.throwIfAborted();
-          const step = this.#startDraw(decode, this.#tokens[position] ?? 0, position, sampling);
-          return this.#finishDraw(step, sampling, signal, more);
+    return this.#host.exclusiveDraw((queued) =>
+      this.#accounted(async () => {
+        if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
+        const { steps, parts } = this.#host;
+        const { decode } = await this.#currentPlans();
+        const position = this.length - 1;
+        if (queued && this.#continues(queued, decode, sampling)) {
+          return this.#finishDraw(queued.step, sampling, signal, more);
         }
-        await this.#prefillRun(position, this.length, signal);
-      }
-      parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
-      unhalt(parts);
-      const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
-      steps.tokenDrawn();
-      return id;
-    });
+        if (queued) await steps.drop(queued.step);
+        await this.#catchUp(position, signal);
+        if (!this.#logitsFresh || this.#computed < this.length) {
+          if (this.#phases[position] === "decode") {
+            signal?.throwIfAborted();
+            const step = this.#startDraw(decode, this.#tokens[position] ?? 0, position, sampling);
+            return this.#finishDraw(step, sampling, signal, more);
+          }
+          await this.#prefillRun(position, this.length, signal);
+        }
+        parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
+        unhalt(parts);
+        const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
+        steps.tokenDrawn();
+        return id;
+      }),
+    );
   }
 
   /** Appends a token that `sampleNext` drew; the next step computes it, by the decode path. */
@@ -163,23 +174,36 @@ export class Session {
 
   #append(ids: readonly number[], phase: Phase, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
     this.#checkRoom(ids);
-    return this.#host.exclusive(async () => {
-      this.#checkRoom(ids);
-      const start = this.length;
-      this.#tokens.push(...ids);
-      for (const _ of ids) this.#phases.push(phase);
-      try {
-        await this.#catchUp(start, signal);
-        if (phase === "prefill") this.#host.steps.prefillBegan();
-        const span = { buffer: this.#logits, offset: 0, bytes: this.#host.parts.spec.vocabSize * 4 };
-        if (phase === "decode") return new Float32Array(await this.#decodeOne(start, [span], signal));
-        await this.#prefillRun(start, this.length, signal);
-        return new Float32Array(await this.#host.parts.gpu.queue.submitAndRead([], [span]));
-      } catch (error) {
-        if (!this.#disposed) this.rewind(start); // a step that failed leaves the timeline as it was
-        throw error;
-      }
-    });
+    return this.#host.exclusive(() =>
+      this.#accounted(async () => {
+        this.#checkRoom(ids);
+        const start = this.length;
+        if (phase === "prefill" && this.#phases.at(-1) !== "prefill") this.#response = undefined;
+        this.#tokens.push(...ids);
+        for (const _ of ids) this.#phases.push(phase);
+        try {
+          await this.#catchUp(start, signal);
+          if (phase === "prefill") this.#host.steps.prefillBegan();
+          const span = { buffer: this.#logits, offset: 0, bytes: this.#host.parts.spec.vocabSize * 4 };
+          if (phase === "decode") return new Float32Array(await this.#decodeOne(start, [span], signal));
+          await this.#prefillRun(start, this.length, signal);
+          return new Float32Array(await this.#host.parts.gpu.queue.submitAndRead([], [span]));
+        } catch (error) {
+          if (!this.#disposed) this.rewind(start); // a step that failed leaves the timeline as it was
+          throw error;
+        }
+      }),
+    );
+  }
+
+  /** Counts what `task` costs to this session's response. */
+  async #accounted<T>(task: () => Promise<T>): Promise<T> {
+    const before = this.#host.stats();
+    try {
+      return await task();
+    } finally {
+      this.#response = withAdded(this.#response, before, this.#host.stats());
+    }
   }
 
   /** Computes what of the first `length` tokens is not in the cache, each token by the path it took first. */

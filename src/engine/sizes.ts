@@ -32,13 +32,19 @@ export interface Sizes {
   /** Experts below the top-k cut that a layer of a decode step can name, and the word where those of all layers begin. */
   readonly hints: number;
   readonly hintsAt: number;
+  /** Experts that a layer of a decode step predicts for the next one, and the word where those of all layers begin. */
+  readonly predictions: number;
+  readonly predictionsAt: number;
   readonly vocab: number;
 }
 
 /** Experts below the top-k cut that every layer of a decode step has room to name. */
 export const MAX_HINTS = 8;
 
-export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
+/** Experts that are guessed for the next MoE layer where prediction is on: few, since a wrong one takes a slot. */
+export const PREDICTIONS = 4;
+
+export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK, predictions = 0): Sizes {
   const moe = moeLayers(spec).map(({ mlp }) => mlp);
   const attention = spec.layers.map((layer) => layer.attention);
   const largest = (values: readonly number[]): number => Math.max(0, ...values);
@@ -61,6 +67,8 @@ export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
     numMoeLayers: moe.length,
     hints: MAX_HINTS,
     hintsAt: moe.length * 3 * topK,
+    predictions: Math.min(predictions, topK),
+    predictionsAt: moe.length * (3 * topK + MAX_HINTS),
     vocab: quads(spec.vocabSize),
   };
 }

@@ -6,6 +6,8 @@ import missesIgnored from "../../shaders/lib/misses-ignored.wgsl?raw";
 import missesWatched from "../../shaders/lib/misses-watched.wgsl?raw";
 import scoreSigmoid from "../../shaders/lib/score-sigmoid.wgsl?raw";
 import scoreSoftmax from "../../shaders/lib/score-softmax.wgsl?raw";
+import slotFixed from "../../shaders/lib/slot-fixed.wgsl?raw";
+import slotLookedUp from "../../shaders/lib/slot-looked-up.wgsl?raw";
 import text from "../../shaders/router.wgsl?raw";
 import { UnsupportedError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
@@ -24,8 +26,8 @@ export interface RouterSite {
   /** Router logits [tokens, logitsStride]. */
   readonly logits: LedgerBuffer;
   readonly logitsStride: number;
-  /** Residency table and where this layer's row begins, in words. */
-  readonly residency: LedgerBuffer;
+  /** Residency table and where this layer's row begins, in words; without a table every expert is in the slot of its number. */
+  readonly residency: LedgerBuffer | undefined;
   readonly residencyAt: number;
   /** [tokens, 3, topK] words from `routingAt`: expert ids, slots, routing weights. */
   readonly routing: LedgerBuffer;
@@ -57,15 +59,16 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
       `${site.numExperts} experts, top ${site.topK}: the router takes up to ${MAX_EXPERTS} and ${MAX_TOP_K}.`,
     );
   }
-  const { scoring = "softmax", bias, watch } = site;
+  const { scoring = "softmax", bias, residency, watch } = site;
   const fragments = [
     REDUCE,
     { text: scoring === "softmax" ? scoreSoftmax : scoreSigmoid },
     { text: bias ? chooseByBiasedScore : chooseByLogit },
+    { text: residency ? slotLookedUp : slotFixed },
     { text: watch ? missesWatched : missesIgnored },
   ];
   const bound = host.bind(
-    `router ${scoring}${bias ? " biased" : ""}${watch ? " watched" : ""}`,
+    `router ${scoring}${bias ? " biased" : ""}${residency ? "" : " fixed"}${watch ? " watched" : ""}`,
     text,
     fragments,
     {
@@ -82,8 +85,8 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
     },
     {
       logits: { buffer: site.logits },
-      residency: { buffer: site.residency },
       routing: { buffer: site.routing },
+      ...(residency ? { residency: { buffer: residency } } : {}),
       ...(bias ? { selection_bias: { buffer: bias } } : {}),
       ...(watch ? { step: { buffer: watch.step }, miss: { buffer: watch.miss } } : {}),
     },

@@ -125,10 +125,13 @@ export class Pager {
    * it rejects, all reads have ended, and what had arrived is in place and sound.
    */
   async acquire(wants: readonly Want[], signal?: AbortSignal): Promise<void> {
-    const missing = wants
+    const wanted = wants
       .flatMap(({ moe, experts, guess }) => experts.map((expert) => ({ moe, expert, guess })))
       .filter(({ moe, expert }) => !this.isResident(moe, expert))
-      .sort((a, b) => Number(a.guess) - Number(b.guess));
+      .sort((a, b) => Number(b.guess) - Number(a.guess));
+    // Named twice, it counts as the last says: a demand. Demands go first.
+    const missing = [...new Map(wanted.map((want) => [`${want.moe} ${want.expert}`, want])).values()];
+    missing.sort((a, b) => Number(a.guess) - Number(b.guess));
     if (missing.length === 0) return;
     const named = (moe: number, guesses: boolean) =>
       new Set(wants.flatMap((want) => (want.moe === moe && (guesses || !want.guess) ? want.experts : [])));
