@@ -15,6 +15,7 @@ import type {
   MemoryPlan,
   ModelInspection,
   ResidencyLayer,
+  ResponseStats,
   SessionOptions,
   Stats,
   StepEvent,
@@ -120,6 +121,10 @@ export class EngineHost implements EngineHostApi {
 
   async tokens(sessionId: number): Promise<number[]> {
     return [...this.#session(sessionId).tokens];
+  }
+
+  async sessionStats(sessionId: number): Promise<ResponseStats | null> {
+    return this.#session(sessionId).response ?? null;
   }
 
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
