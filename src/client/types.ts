@@ -39,7 +39,7 @@ export interface LoadOptions {
   readonly gpuBudgetBytes?: number;
   /** KV cache reserved inside the budget, in tokens; sessions up to this length fit without taking slots. Default: min(model's, 2048). */
   readonly contextLength?: number;
-  /** Eviction policy. Default "lfru". It changes what is fetched, never a result. */
+  /** Eviction policy. Default "successor". It changes what is fetched, never a result. */
   readonly policy?: PolicyName;
   /** MoE layers past the first missing one whose likely experts are fetched with it; 0 for none. Default: all. */
   readonly runAhead?: number;
