@@ -49,7 +49,7 @@ function* rowsOf(lines: readonly string[], numLayers: number, topK: number): Gen
     if (line === "" || line.startsWith("#")) continue;
     const match = /^(\d+),(\d+),(\d+):([0-9a-f.]+)$/.exec(line);
     const events = match?.[4]?.match(/\.|[0-9a-f]+/g)?.flatMap((run) => eventsOf(run, topK)) ?? [];
-    if (!match || events.length !== numLayers || events.some(({ length }) => length !== 0 && length !== topK)) {
+    if (!match || events.length !== numLayers || events.some((event) => !isEvent(event, topK))) {
       throw new FormatError(
         `packed trace, line ${index + 1}: expected turn,phase,step: and ${topK} experts for each of ${numLayers} layers`,
       );
@@ -59,6 +59,11 @@ function* rowsOf(lines: readonly string[], numLayers: number, topK: number): Gen
       for (const [rank, expert] of event.entries()) yield [turn, phase, step, layer, rank, expert];
     }
   }
+}
+
+/** Whole: all its experts, or none. */
+function isEvent(event: readonly number[], topK: number): boolean {
+  return event.length === 0 || (event.length === topK && !event.includes(Number.NaN));
 }
 
 /** The events of a run without a dot, or the empty one of a dot. */

@@ -108,7 +108,7 @@ function decayedUses(numExperts: number) {
   const counts = new Float64Array(numExperts);
   const lastUse = new Float64Array(numExperts).fill(-1);
   /** Tokens since the last use; of one never used, since before the first. */
-  const age = (expert: number, step: number): number => step - (lastUse[expert] ?? -1);
+  const age = (expert: number, step: number): number => Math.max(0, step - (lastUse[expert] ?? -1));
   const count = (expert: number, step: number): number =>
     (counts[expert] ?? 0) * 2 ** (-age(expert, step) / HALF_LIFE_STEPS);
   const add = (expert: number, step: number, uses: number): void => {
