@@ -201,7 +201,10 @@ export class Engine implements SessionHost {
 }
 
 /** @throws UsageError for a setting that would otherwise pass without effect. */
-function checkOptions({ policy = DEFAULT_POLICY, runAhead = 0, contextLength = 1 }: EngineOptions, spec: ModelSpec): void {
+function checkOptions(
+  { policy = DEFAULT_POLICY, runAhead = 0, contextLength = 1 }: EngineOptions,
+  spec: ModelSpec,
+): void {
   if (!POLICY_NAMES.includes(policy)) {
     throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
   }

@@ -44,7 +44,7 @@ function leastRecent(numExperts: number): EvictionPolicy {
 
 /**
  * Evicts the lowest decayed use count / (1 + tokens since the last use)^0.75. Frequency over recency is LFRU; exponent and
- * half-life are flat optima of three traces (ARCHITECTURE.md, "Who gives up a slot").
+ * half-life are flat optima of three traces.
  */
 function leastFrequentRecent(numExperts: number): EvictionPolicy {
   const uses = decayedUses(numExperts);
@@ -61,7 +61,8 @@ function leastFrequentRecent(numExperts: number): EvictionPolicy {
 /**
  * Evicts the lowest decayed use count / sqrt(1 + tokens since the last use) x lift, where lift says how much more often
  * than at large an expert has followed, one token later, those that are chosen now. Without `chosen` lift is 1.
- * Only single tokens teach it: the experts of a prefill chunk follow nobody.
+ * Only single tokens teach it: the experts of a prefill chunk follow nobody. The method is our own; what it was measured
+ * against is in ARCHITECTURE.md, "Who gives up a slot".
  */
 function leastLikelyNext(numExperts: number): EvictionPolicy {
   const uses = decayedUses(numExperts);

@@ -162,12 +162,11 @@ function admit(counts: ReplayCounts, layer: Layer, event: readonly number[], ste
     if (slot === undefined) throw new RangeError(`no slot for expert ${expert}`);
     table.place(expert, slot);
   }
-  while (table.resident.size > layer.slotsPerLayer) {
-    const victim = policy.victim(
-      [...table.resident].sort((a, b) => a - b),
-      step,
-      event,
-    );
+  if (table.resident.size <= layer.slotsPerLayer) return;
+  const candidates = [...table.resident].sort((a, b) => a - b);
+  while (candidates.length > layer.slotsPerLayer) {
+    const victim = policy.victim(candidates, step, event);
+    candidates.splice(candidates.indexOf(victim), 1);
     spare.push(table.evict(victim));
     if (before.has(victim)) counts.evictions += 1;
   }

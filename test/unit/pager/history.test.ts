@@ -1,10 +1,12 @@
 /** The routing history against counts by hand, and its recall on real traces against plain frequency. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { RoutingHistory } from "../../../src/pager/history.ts";
 import { guessRecall, type PrefetchName } from "../../../src/pager/prefetcher.ts";
 import { stepsOf } from "../../../src/pager/replay.ts";
 import { Successors } from "../../../src/pager/successors.ts";
 import { realTrace, TRACE_NAMES } from "../../fixtures/traces/traces.ts";
+
+vi.setConfig({ testTimeout: 60_000 }); // whole traces, on a busy machine
 
 describe("successors", () => {
   test("probability: counts shrunk towards the frequency by four observations", () => {

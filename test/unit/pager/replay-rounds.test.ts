@@ -1,10 +1,12 @@
 /** The decode loop's rounds against steps worked out by hand. */
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { replayEvents, stepsOf } from "../../../src/pager/replay.ts";
 import { eventCost, type Link, roundCost } from "../../../src/pager/replay-link.ts";
 import { type RoundOptions, replayRounds } from "../../../src/pager/replay-rounds.ts";
 import { realTrace, stepsOfLayers, stepsOfOneLayer } from "../../fixtures/traces/traces.ts";
+
+vi.setConfig({ testTimeout: 60_000 }); // whole traces, on a busy machine
 
 const PLAIN: RoundOptions = {
   policy: "lru",

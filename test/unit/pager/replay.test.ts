@@ -1,9 +1,11 @@
 /** Replays against traces worked out by hand, against plain definitions, and against published reference points. */
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type ReplayCounts, type ReplayOptions, replayEvents, slotsFor, stepsOf } from "../../../src/pager/replay.ts";
 import { REPLAY_POLICY_NAMES } from "../../../src/pager/replay-policies.ts";
 import { realTrace, stepsOfLayers, stepsOfOneLayer, type TraceName } from "../../fixtures/traces/traces.ts";
+
+vi.setConfig({ testTimeout: 60_000 }); // whole traces, on a busy machine
 
 const PLAIN: Omit<ReplayOptions, "slotsPerLayer"> = { policy: "lru", numExperts: 8, prefetch: "none", guesses: 0 };
 

@@ -3,13 +3,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { replay } from "../../../scripts/replay-traces.ts";
 import { FormatError, SourceError, UsageError } from "../../../src/errors.ts";
 import { repositoryPath } from "../../fixtures/files.ts";
 import { tracePath } from "../../fixtures/traces/traces.ts";
 
-const START_MS = 60_000; // a Node process and the TypeScript it translates, on a busy machine
+vi.setConfig({ testTimeout: 60_000 }); // a Node process that translates TypeScript, and whole traces, on a busy machine
+
 const ROOT = repositoryPath("");
 const REAL = tracePath("gpt-oss-20b-a");
 
@@ -24,7 +25,7 @@ await writeFile(join(folder, "small.csv.gz"), gzipSync(SMALL));
 await writeFile(join(folder, "broken.csv"), "0,1,0,0,0\n");
 await writeFile(join(folder, "broken.gz"), gzipSync(SMALL).subarray(0, 30));
 
-test("the command: a table, the README's figures, and what was assumed", { timeout: START_MS }, () => {
+test("the command: a table, the README's figures, and what was assumed", () => {
   const run = (...args: string[]) =>
     spawnSync(process.execPath, [repositoryPath("scripts/replay.mjs"), ...args], { cwd: ROOT, encoding: "utf8" });
   const { status, stdout, stderr } = run(REAL, "--policy", "lru,successor", "--slots", "3,20%");
