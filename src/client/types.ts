@@ -40,7 +40,7 @@ export interface LoadOptions {
   readonly gpuBudgetBytes?: number;
   /** KV cache reserved inside the budget, in tokens; sessions up to this length fit without taking slots. Default: min(model's, 2048). */
   readonly contextLength?: number;
-  /** Eviction policy. Default "lfru". It changes what is fetched, never a result. */
+  /** Eviction policy. Default "successor". It changes what is fetched, never a result. */
   readonly policy?: PolicyName;
   /**
    * MoE layers that a decode step runs on for behind a missed expert, to fetch what they want with it; 0 stops at the

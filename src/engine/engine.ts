@@ -8,7 +8,7 @@ import { STORAGE_USAGE } from "../gpu/usage.ts";
 import { KernelHost, type Tuning } from "../kernels/kernel.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { type PagedLayer, Pager } from "../pager/pager.ts";
-import { POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
+import { DEFAULT_POLICY, POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
 import { type SourceCounts, snapshot } from "./counters.ts";
 import { loadDeviceWeights } from "./device-weights.ts";
@@ -240,7 +240,7 @@ async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortS
 
 /** @throws UsageError for a setting that would otherwise pass without effect. */
 function checkOptions(options: EngineOptions, spec: ModelSpec): void {
-  const { policy = "lfru", runAhead = "auto", extraGuesses = "auto", prefetch = "none", contextLength = 1 } = options;
+  const { policy = DEFAULT_POLICY, runAhead = "auto", extraGuesses = "auto", prefetch = "none", contextLength = 1 } = options;
   if (!POLICY_NAMES.includes(policy)) {
     throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
   }
@@ -288,7 +288,7 @@ async function buildParts(
     return { layer, numExperts, topK, geometry, read: (expert, signal) => weights.readExpert(layer, expert, signal) };
   });
   const [pager, scratch] = await gpu.ledger.checked("slots and working memory", (): [Pager, Scratch] => [
-    new Pager(gpu, paged, options.policy ?? "lfru", plan.slotsPerLayer),
+    new Pager(gpu, paged, options.policy ?? DEFAULT_POLICY, plan.slotsPerLayer),
     createScratch(gpu, spec, sizes),
   ]);
   return {

@@ -178,7 +178,7 @@ describe("work per token", () => {
 });
 
 describe("paging", () => {
-  it.each(["lru", "lfru"] as const)("events, counters, residency and served bytes tell one story (%s)", (policy) =>
+  it.each(["lru", "successor"] as const)("events, counters, residency and served bytes tell one story (%s)", (policy) =>
     withEngine({ policy, ...smallest() }, async ({ engine, session, events, service, source }) => {
       const resident = new Map(MOE_LAYERS.map((layer) => [layer, new Set<number>()]));
       let [hits, misses, fetchedCount, evictedCount, replayed] = [0, 0, 0, 0, 0];
