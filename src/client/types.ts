@@ -6,6 +6,7 @@ import type { PolicyName } from "../pager/policy.ts";
 
 export type {
   AdapterSummary,
+  Advice,
   LayerPaging,
   MemoryPlan,
   ResidencyLayer,
@@ -51,6 +52,8 @@ export interface LoadOptions {
   readonly extraGuesses?: number | "auto";
   /** "next-layer" applies the next MoE layer's router ahead of time and fetches what it names with a miss. Default "none". */
   readonly prefetch?: "none" | "next-layer";
+  /** Load every expert at the start and look none up: for a device that holds them all, and to measure paging against. */
+  readonly allResident?: boolean;
   /** Take no optional GPU feature and no larger limit, as the smallest device would give. Default false. */
   readonly stockLimits?: boolean;
   readonly signal?: AbortSignal;

@@ -14,6 +14,9 @@ const HALF_LIFE_TOKENS = 128;
 /** The capacities that are weighed: a quarter more and a quarter fewer slots, rounded to fewer, one at least. */
 const STEP_SHARE = 0.25;
 
+/** What one token leaves of the weight of those before it. */
+export const WINDOW_FADE = 2 ** (-1 / HALF_LIFE_TOKENS);
+
 /** Hit rate that a quarter more slots must add to be worth their bytes. */
 const WORTH_MORE = 0.02;
 

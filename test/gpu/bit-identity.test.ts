@@ -145,6 +145,7 @@ describe("base-f32: 16 experts, top-4", () => {
       const session = await engine.createSession(CONTEXT);
       expect(difference(await answer(session, base.prompt, STEPS), base.expected)).toBe("");
       expect(engine.stats().expertsFetched).toBe(3 * 16);
+      await expect(engine.setBudget(budgetFor(base.plan, 0.5))).rejects.toThrow(/allResident/);
     });
   });
 
