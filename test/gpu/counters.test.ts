@@ -138,7 +138,7 @@ describe("work per token", () => {
     }));
 
   it("of a response is what its own session ran since its prefill", () =>
-    withEngine(smallest(), async ({ engine, session }) => {
+    withEngine(smallest(3), async ({ engine, session }) => {
       const other = await engine.createSession(16);
       expect(session.response).toBeUndefined();
       const respond = async () => {
