@@ -8,6 +8,11 @@ import type { ModelSpec } from "../models/spec.ts";
 import type {
   AdapterSummary,
   Advice,
+  ChatFormat,
+  ChatMessage,
+  ChatOptions,
+  ChatPrompt,
+  EncodeOptions,
   GenerateOptions,
   LoadOptions,
   LoadProgress,
@@ -45,8 +50,10 @@ export interface EngineHostApi {
   generateNext(generationId: number, callId: number): Promise<number | null>;
   generateReturn(generationId: number): Promise<void>;
 
-  encode(text: string): Promise<number[]>;
+  encode(text: string, options: EncodeOptions): Promise<number[]>;
   decodeText(ids: readonly number[]): Promise<string>;
+  chatPrompt(messages: readonly ChatMessage[], options: ChatOptions): Promise<ChatPrompt>;
+  chatFormat(): Promise<ChatFormat>;
 
   stats(): Promise<Stats>;
   memory(): Promise<MemoryPlan>;

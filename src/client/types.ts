@@ -15,7 +15,11 @@ export type {
   StepEvent,
   TraceRow,
 } from "../engine/types.ts";
+export type { ChatPart, ChatStream } from "../generate/chat-stream.ts";
 export type { PolicyName } from "../pager/policy.ts";
+export type { ChatFormat, ChatMessage, ChatOptions, ChatPrompt } from "../tokenizer/chat-types.ts";
+export type { ModelTokenizer } from "../tokenizer/load.ts";
+export type { EncodeOptions, SpecialToken, StreamDecoder, Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** A file held in memory, where no `File` is at hand. */
 export interface MemoryFile {
