@@ -11,6 +11,12 @@ import type {
 } from "../src/client/protocol.ts";
 import type {
   AdapterSummary,
+  Advice,
+  ChatFormat,
+  ChatMessage,
+  ChatOptions,
+  ChatPrompt,
+  EncodeOptions,
   LoadProgress,
   MemoryPlan,
   ModelInspection,
@@ -33,8 +39,7 @@ import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import { openSource } from "../src/sources/open-source.ts";
 import type { SourceHooks } from "../src/sources/source-hooks.ts";
-import { loadTokenizer } from "../src/tokenizer/load.ts";
-import type { Tokenizer } from "../src/tokenizer/tokenizer.ts";
+import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
 
 type Source = Parameters<EngineHostApi["load"]>[0];
@@ -53,7 +58,7 @@ export class EngineHost implements EngineHostApi {
   #nextId = 1;
   #gpu: Gpu | undefined;
   #engine: Engine | undefined;
-  #tokenizer: Tokenizer | undefined;
+  #tokenizer: ModelTokenizer | undefined;
 
   constructor(navigatorGpu: GPU | undefined) {
     this.#navigatorGpu = navigatorGpu;
@@ -129,7 +134,8 @@ export class EngineHost implements EngineHostApi {
 
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
     const generation: Partial<Generation> = {};
-    const ids = generate(this.#session(sessionId), options, this.#loaded().spec.stopIds, () => generation.signal);
+    const stopIds = [...this.#loaded().spec.stopIds, ...(this.#tokenizer?.chatFormat.stopIds ?? [])];
+    const ids = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
     const generationId = this.#nextId++;
     this.#generations.set(generationId, Object.assign(generation, { ids, signal: undefined }));
     return generationId;
@@ -150,12 +156,20 @@ export class EngineHost implements EngineHostApi {
     this.#generations.delete(generationId);
   }
 
-  async encode(text: string): Promise<number[]> {
-    return this.#tokens().encode(text);
+  async encode(text: string, options: EncodeOptions): Promise<number[]> {
+    return this.#tokens().encode(text, options);
   }
 
   async decodeText(ids: readonly number[]): Promise<string> {
     return this.#tokens().decode(ids);
+  }
+
+  async chatPrompt(messages: readonly ChatMessage[], options: ChatOptions): Promise<ChatPrompt> {
+    return this.#tokens().chatPrompt(messages, options);
+  }
+
+  async chatFormat(): Promise<ChatFormat> {
+    return this.#tokens().chatFormat;
   }
 
   async stats(): Promise<Stats> {
@@ -168,6 +182,10 @@ export class EngineHost implements EngineHostApi {
 
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan> {
     return this.#loaded().setBudget(gpuBudgetBytes);
+  }
+
+  async advice(): Promise<Advice> {
+    return this.#loaded().advice();
   }
 
   async residency(): Promise<ResidencyLayer[]> {
@@ -241,7 +259,7 @@ export class EngineHost implements EngineHostApi {
     return session;
   }
 
-  #tokens(): Tokenizer {
+  #tokens(): ModelTokenizer {
     if (this.#tokenizer) return this.#tokenizer;
     throw new UnsupportedError(
       "This checkpoint has no tokenizer: put its tokenizer.json beside it, or work with token ids.",

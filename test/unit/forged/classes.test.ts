@@ -26,14 +26,15 @@ test.each(["config.json", "model.safetensors.index.json", "tokenizer.json"])(
   "%s nested beyond the stack",
   async (name) => {
     const files = ORIGINALS[name === "model.safetensors.index.json" ? "index.json" : "tokenizer.json"]?.files ?? {};
-    for (const key of ["architectures", "hidden_size", "weight_map", "model", "added_tokens"]) {
+    for (const key of ["architectures", "hidden_size", "weight_map", "model", "added_tokens", "decoder"]) {
       expect(await refusal({ ...files, [name]: utf8(`{"${key}": ${DEEP}}`) })).toMatch(/^(Format|Unsupported)Error/);
     }
   },
 );
 
 test("a safetensors entry nested beyond the stack", async () => {
-  expect(await refusal(safetensors(`{"a": ${DEEP}}`, 0))).toMatch(/"a": expected an object, got an array too deep/);
+  expect(await refusal(safetensors(`{"a[\\"[[": ["${"[".repeat(200)}"]}`, 0))).toMatch(/expected an object, got \["\[/);
+  expect(await refusal(safetensors(`{"a": ${DEEP}}`, 0))).toMatch(/at most 100 levels deep/);
 });
 
 test("tensors of safetensors that overlap, leave a hole or stand twice", async () => {

@@ -319,6 +319,7 @@ describe("abort", () => {
     const second = new AbortController();
     const started = performance.now();
     const retrying = openHttp(`${failing.url}big.bin`, { retryDelaysMs: [60_000] }, second.signal);
+    await expect.poll(() => failing.requests.length).toBe(1);
     setTimeout(() => second.abort(new Error("enough")), 50);
     await expect(retrying).rejects.toMatchObject({ name: "AbortError", message: "enough" });
     expect(performance.now() - started).toBeLessThan(5000);
