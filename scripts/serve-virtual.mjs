@@ -7,7 +7,7 @@ try {
   const { runnerImport } = await import("vite"); // late: ensureDependencies may only just have installed it
   /** @type {{ module: typeof import("../test/virtual/serve.ts") }} */
   const { module } = await runnerImport(`${ROOT}/test/virtual/serve.ts`, { root: ROOT, logLevel: "error" });
-  console.log(await module.serveFromArguments(process.argv.slice(2)));
+  console.log(await module.serveCommand(process.argv.slice(2)));
 } catch (error) {
   console.error(error instanceof Error ? `${error.name}: ${error.message}` : error);
   process.exitCode = 1;

@@ -23,7 +23,7 @@ families: ${FAMILIES.join(", ")}`;
 
 export interface VirtualOptions {
   readonly checkpoint: VirtualCheckpoint;
-  readonly port: number;
+  readonly port: number | undefined;
   readonly link: LinkModel | undefined;
   readonly faults: FaultPlan | undefined;
   readonly seed: number;
@@ -52,7 +52,7 @@ function read(args: readonly string[]): VirtualOptions {
   const faults = given("faults");
   return {
     checkpoint: checkpointOf(given, seed, number("shard-bytes", Number.POSITIVE_INFINITY)),
-    port: number("port", 8123),
+    port: given("port") === undefined ? undefined : number("port", 0),
     link: linkOf(given("latency"), given("bandwidth")),
     faults: faults === undefined ? undefined : parseFaults(faults),
     seed,

@@ -1,6 +1,6 @@
 /** Serves a virtual checkpoint over HTTP: what `npm run serve:virtual` runs, and the scripts that want a large model. */
 import { humanBytes } from "../../src/util/math.ts";
-import { type ServedFile, serveFiles, type TestServer } from "../fixtures/http-server.ts";
+import { serveFiles, type TestServer } from "../fixtures/http-server.ts";
 import type { VirtualCheckpoint } from "./checkpoint.ts";
 import { type FaultPlan, mishapAt } from "./faults.ts";
 import { Link, type LinkModel } from "./link.ts";
@@ -12,22 +12,23 @@ export interface ServeOptions {
   readonly faults?: FaultPlan | undefined;
   /** Makes the ETag: other numbers, another tag. */
   readonly seed?: number;
-  /** Served beside the checkpoint, such as the page that loads it. */
-  readonly others?: Readonly<Record<string, ServedFile>>;
 }
 
 /** A server with the address to load the checkpoint from, and the bytes of its files. */
 export interface VirtualServer extends TestServer {
   readonly modelUrl: string;
+  readonly modelFiles: VirtualCheckpoint["files"];
   readonly modelBytes: number;
 }
 
+/** Files listed by the command; a split may have hundreds. */
+const MOST_LINES = 8;
+
 /** Serves `checkpoint`; `TestServer.url` is its folder. */
 export async function serveVirtual(checkpoint: VirtualCheckpoint, options: ServeOptions = {}): Promise<VirtualServer> {
-  const { port, link, faults, seed = 1, others = {} } = options;
-  const files = new Map<string, ServedFile>([...checkpoint.files, ...Object.entries(others)]);
+  const { port, link, faults, seed = 1 } = options;
   const server = await serveFiles(
-    files,
+    checkpoint.files,
     {
       etag: () => `"virtual-${seed}"`,
       ...(link ? { link: new Link(link) } : {}),
@@ -35,18 +36,26 @@ export async function serveVirtual(checkpoint: VirtualCheckpoint, options: Serve
     },
     port,
   );
-  const modelBytes = [...checkpoint.files.values()].reduce((sum, { size }) => sum + size, 0);
+  const { files: modelFiles, entry = "" } = checkpoint;
+  const modelBytes = [...modelFiles.values()].reduce((sum, { size }) => sum + size, 0);
   // Not a spread copy, in which the count of sent bytes would stand still.
-  return Object.assign(server, { modelUrl: server.url + (checkpoint.entry ?? ""), modelBytes });
+  return Object.assign(server, { modelUrl: server.url + entry, modelFiles, modelBytes });
 }
 
-/** The command: serves until the process ends, and prints what and where. @throws UsageError. */
-export async function serveFromArguments(args: readonly string[]): Promise<string> {
+export { serveFiles };
+
+const DEFAULT_PORT = 8123;
+
+/** Serves what the arguments of the command describe, from `otherwisePort` where they name none. @throws UsageError. */
+export async function serveArguments(args: readonly string[], otherwisePort = 0): Promise<VirtualServer> {
   const options = parseOptions(args);
-  const server = await serveVirtual(options.checkpoint, options);
-  const files = [...options.checkpoint.files].map(
-    ([name, { size }]) => `  ${name}  ${humanBytes(size)} (${size} bytes)`,
-  );
-  const shown = files.length > 8 ? [...files.slice(0, 7), `  and ${files.length - 7} more`] : files;
-  return [`${server.modelUrl}  ${humanBytes(server.modelBytes)}`, ...shown].join("\n");
+  return serveVirtual(options.checkpoint, { ...options, port: options.port ?? otherwisePort });
+}
+
+/** The command: serves until the process ends, and says what and where. @throws UsageError. */
+export async function serveCommand(args: readonly string[]): Promise<string> {
+  const { modelUrl, modelBytes, modelFiles } = await serveArguments(args, DEFAULT_PORT);
+  const lines = [...modelFiles].map(([name, { size }]) => `  ${name}  ${humanBytes(size)} (${size} bytes)`);
+  const shown = lines.length > MOST_LINES ? [...lines.slice(0, MOST_LINES), "  ..."] : lines;
+  return [`${modelUrl}  ${humanBytes(modelBytes)} in ${modelFiles.size} files`, ...shown].join("\n");
 }
