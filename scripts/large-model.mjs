@@ -1,13 +1,14 @@
-// `npm run try:large -- [--rung L12 --type q4_0 ...] [--budget MB] [--context N] [--tokens N] [--prompt TEXT] [--json FILE]`:
+// `npm run try:large -- [--rung L12 --type q4_0 ...] [--budget MB] [--context N] [--tokens N] [--prompt TEXT | --ids 1,2]`:
 // generates with a virtual model over HTTP in a real Chromium, under a GPU budget, and prints what it took: time, bytes
-// fetched, memory of the browser's processes, JavaScript heaps. Other options are those of `npm run serve:virtual`.
+// fetched, memory of the browser's processes, JavaScript heaps. `--json FILE` keeps the figures; other options are those
+// of `npm run serve:virtual`.
 import { readFileSync, writeFileSync } from "node:fs";
 import { CHROMIUM_ARGS, ensureChromium } from "./chromium.mjs";
 import { attachHeaps } from "./heaps.mjs";
 import { ensureDependencies, ROOT } from "./install.mjs";
 import { watchMemory } from "./process-memory.mjs";
 
-const OWN = { budget: "600", context: "256", tokens: "6", prompt: "Once upon a time", json: "" };
+const OWN = { budget: "600", context: "256", tokens: "6", prompt: "Once upon a time", ids: "", json: "" };
 const MODEL = ["--rung", "L12", "--type", "q4_0"];
 const SAMPLE_MS = 100;
 const mib = (/** @type {number} */ bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
@@ -50,8 +51,9 @@ async function serve(args) {
  * @param {import("playwright").Page} page
  * @param {typeof OWN} own
  * @param {Awaited<ReturnType<typeof serve>>["model"]} server
+ * @param {ReturnType<typeof watchMemory>} processes
  */
-async function generate(page, own, server) {
+async function generate(page, own, server, processes) {
   const call = (/** @type {string} */ name, /** @type {unknown[]} */ ...args) =>
     page.evaluate(`largeModel.${name}(...${JSON.stringify(args)})`);
   const heaps = await attachHeaps(page);
@@ -59,7 +61,9 @@ async function generate(page, own, server) {
   const options = { gpuBudgetBytes: Number(own.budget) * 1e6, contextLength: Number(own.context) };
   const { adapter, memory } = await call("load", server.modelUrl, options);
   const loadMs = performance.now() - started;
-  const prompt = await call("encode", own.prompt);
+  const loadPeak = processes.peaks().together;
+  const loadedNow = processes.now();
+  const prompt = own.ids ? own.ids.split(",").map(Number) : await call("encode", own.prompt);
   console.log(
     `loaded in ${seconds(loadMs)} on ${adapter}: ${memory.slotsPerLayer} of ${memory.expertsPerLayer} experts a layer`,
   );
@@ -84,12 +88,24 @@ async function generate(page, own, server) {
     );
   }
   const stats = await call("stats");
-  const text = await call(
-    "decode",
-    tokens.map(({ id }) => id),
-  );
+  const ids = tokens.map(({ id }) => id);
+  const text = own.ids ? "" : await call("decode", ids); // a model that is given ids may have no vocabulary
   const left = await call("dispose");
-  return { adapter, memory, prompt, logits, loadMs, firstTokenMs, firstTokenBytes, tokens, stats, text, left };
+  const residents = { loadPeak, loadedNow, ...processes.peaks() };
+  return {
+    adapter,
+    memory,
+    residents,
+    prompt,
+    logits,
+    loadMs,
+    firstTokenMs,
+    firstTokenBytes,
+    tokens,
+    stats,
+    text,
+    left,
+  };
 }
 
 /** @param {string[]} args */
@@ -99,16 +115,17 @@ async function run(args) {
   const { chromium } = await import("playwright");
   const executablePath = ensureChromium();
   const browserServer = await chromium.launchServer({ executablePath, args: CHROMIUM_ARGS });
-  const stopWatching = watchMemory(browserServer.process().pid ?? 0, SAMPLE_MS);
+  const processes = watchMemory(browserServer.process().pid ?? 0, SAMPLE_MS);
   try {
     const browser = await chromium.connect(browserServer.wsEndpoint());
     const page = await browser.newPage();
     page.on("console", (message) => console.error(message.text()));
     page.setDefaultTimeout(0);
     await page.goto(`${servers.page.url}page.html`);
-    const figures = await generate(page, own, servers.model);
-    return { ...figures, modelBytes: servers.model.modelBytes, options: own, processes: stopWatching() };
+    const figures = await generate(page, own, servers.model, processes);
+    return { ...figures, modelBytes: servers.model.modelBytes, options: own };
   } finally {
+    processes.stop();
     await browserServer.close();
     await servers.model.close();
     await servers.page.close();
@@ -117,7 +134,7 @@ async function run(args) {
 
 /** @param {Awaited<ReturnType<typeof run>>} figures */
 function print(figures) {
-  const { stats, tokens, modelBytes, processes } = figures;
+  const { stats, tokens, modelBytes, residents } = figures;
   const later = tokens.slice(1).reduce((sum, { ms }) => sum + ms, 0);
   const share = ((figures.firstTokenBytes / modelBytes) * 100).toFixed(1);
   const heapOf = (/** @type {(typeof tokens)[number] | undefined} */ token) =>
@@ -131,8 +148,8 @@ function print(figures) {
     "fetched by then": `${mib(figures.firstTokenBytes)} of ${mib(modelBytes)}, ${share} %`,
     "fetched in all": `${mib(stats.networkBytes)}, ${stats.expertsFetched} experts, ${stats.evictions} evicted`,
     "GPU by the ledger": `${mib(stats.gpuBytesPeak)} at its peak of ${mib(Number(figures.options.budget) * 1e6)}`,
-    "renderer + GPU process": `${mib(processes.together)} resident at the peak`,
-    "each at its peak": Object.entries(processes.peaks)
+    "renderer + GPU process": `${mib(residents.together)} resident at the peak, ${mib(residents.loadPeak)} at that of loading, ${mib(residents.loadedNow)} when loaded`,
+    "each at its peak": Object.entries(residents.each)
       .map(([kind, bytes]) => `${kind} ${mib(bytes)}`)
       .join(", "),
     "JavaScript heap": `${heapOf(tokens[0])} after the first token, ${heapOf(tokens.at(-1))} after the last`,

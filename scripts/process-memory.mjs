@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 /**
- * Bytes of one process: now, at its peak so far, and what of now is its own and not of files mapped into it.
- * @typedef {{ kind: string, resident: number, peak: number, own: number }} ProcessMemory
+ * Resident bytes of one process, files mapped into it included: now, and at its peak so far.
+ * @typedef {{ kind: string, resident: number, peak: number }} ProcessMemory
  */
 
 /** @param {string} path */
@@ -43,13 +43,14 @@ export function browserMemory(root) {
     const bytes = (/** @type {string} */ key) =>
       Number(new RegExp(`^${key}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0) * 1024;
     const kind = /--type=([\w-]+)/.exec(read(`/proc/${pid}/cmdline`))?.[1] ?? "browser";
-    return [{ kind, resident: bytes("VmRSS"), peak: bytes("VmHWM"), own: bytes("RssAnon") + bytes("RssShmem") }];
+    return [{ kind, resident: bytes("VmRSS"), peak: bytes("VmHWM") }];
   });
 }
 
 /**
- * Watches the browser's processes until stopped; gives the largest sum of renderer and GPU process seen at any moment,
- * and every kind's own peak, in bytes.
+ * Watches the browser's processes until stopped. Peaks are in bytes: of the tab's renderer and the GPU process together at
+ * any moment that was looked at, and of every kind's largest process by itself. A browser keeps an empty renderer in
+ * reserve; the tab's is the largest.
  * @param {number} root
  * @param {number} everyMs
  */
@@ -57,17 +58,20 @@ export function watchMemory(root, everyMs) {
   let together = 0;
   /** @type {Map<string, number>} */
   const peaks = new Map();
-  const sample = () => {
+  const look = () => {
     const processes = browserMemory(root);
-    const sum = (/** @type {string} */ kind) =>
-      processes.filter((each) => each.kind === kind).reduce((total, { resident }) => total + resident, 0);
-    together = Math.max(together, sum("renderer") + sum("gpu-process"));
+    const largest = (/** @type {string} */ kind) =>
+      Math.max(0, ...processes.filter((each) => each.kind === kind).map(({ resident }) => resident));
+    const now = largest("renderer") + largest("gpu-process");
+    together = Math.max(together, now);
     for (const { kind, peak } of processes) peaks.set(kind, Math.max(peaks.get(kind) ?? 0, peak));
+    return now;
   };
-  const timer = setInterval(sample, everyMs);
-  return () => {
-    clearInterval(timer);
-    sample();
-    return { together, peaks: Object.fromEntries(peaks) };
+  const timer = setInterval(look, everyMs);
+  return {
+    /** Renderer and GPU process now. */
+    now: look,
+    peaks: () => ({ together, each: Object.fromEntries(peaks) }),
+    stop: () => clearInterval(timer),
   };
 }

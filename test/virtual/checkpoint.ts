@@ -31,13 +31,15 @@ export interface VirtualCheckpoint {
 export function virtualFiles(blueprint: Blueprint, options: FilesOptions): VirtualCheckpoint {
   const { container, seed = 1, shardBytes = Number.POSITIVE_INFINITY, vocabularySize } = options;
   const bytes = new TensorBytes(seed);
-  const vocabulary = vocabularySize > 0 ? vocabularyMetadata(makeVocabulary(vocabularySize)) : {};
+  const vocabulary = () => (vocabularySize > 0 ? vocabularyMetadata(makeVocabulary(vocabularySize)) : {});
   if (container === "gguf") {
-    const files = ggufFiles(blueprint, { ...blueprint.metadata, ...vocabulary }, bytes, shardBytes);
+    const files = ggufFiles(blueprint, { ...blueprint.metadata, ...vocabulary() }, bytes, shardBytes);
     return { files, entry: [...files.keys()][0] };
   }
   const files = safetensorsFiles(blueprint, bytes, shardBytes);
-  if (vocabularySize > 0) files.set("tokenizer.json", textFile(JSON.stringify(ggufTokenizerJson(plain(vocabulary)))));
+  if (vocabularySize > 0) {
+    files.set("tokenizer.json", textFile(JSON.stringify(ggufTokenizerJson(plain(vocabulary())))));
+  }
   return { files, entry: undefined };
 }
 

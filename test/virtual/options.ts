@@ -50,13 +50,14 @@ function read(args: readonly string[]): VirtualOptions {
   const number = (name: (typeof all)[number], otherwise: number): number => numberOf(name, given(name), otherwise);
   const seed = number("seed", 1);
   const faults = given("faults");
-  return {
-    checkpoint: checkpointOf(given, seed, number("shard-bytes", Number.POSITIVE_INFINITY)),
+  const facts = {
     port: given("port") === undefined ? undefined : number("port", 0),
     link: linkOf(given("latency"), given("bandwidth")),
     faults: faults === undefined ? undefined : parseFaults(faults),
     seed,
   };
+  // Last, for it takes a second where the vocabulary is large.
+  return { ...facts, checkpoint: checkpointOf(given, seed, number("shard-bytes", Number.POSITIVE_INFINITY)) };
 }
 
 function checkpointOf(
