@@ -1,6 +1,6 @@
 /** Virtual checkpoints: ranges agree with each other, containers with each other, values with what they are to be. */
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { BLOCKS, type DType } from "../../../src/formats/dtype.ts";
 import { openCheckpoint } from "../../../src/formats/open-checkpoint.ts";
 import { describeModel } from "../../../src/models/registry.ts";
@@ -14,6 +14,8 @@ import { virtualFileSet } from "../../virtual/source.ts";
 import { TensorBytes, type VirtualTensor } from "../../virtual/tensor-bytes.ts";
 import { makeVocabulary } from "../../virtual/vocabulary.ts";
 import { TINY } from "./tiny.ts";
+
+vi.setConfig({ testTimeout: 60_000 }); // a second's work for one machine alone is many for one that is shared
 
 const DTYPES = Object.keys(BLOCKS) as DType[];
 

@@ -1,5 +1,5 @@
 /** The fault schedule, and what server and in-process source make of it. */
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { SourceError } from "../../../src/errors.ts";
 import { openHttp } from "../../../src/sources/http.ts";
 import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
@@ -7,6 +7,8 @@ import { type Behaviour, serveFiles, type TestServer } from "../../fixtures/http
 import { type Mishap, mishapAt, parseFaults } from "../../virtual/faults.ts";
 import { fileOf } from "../../virtual/range-file.ts";
 import { virtualFileSet } from "../../virtual/source.ts";
+
+vi.setConfig({ testTimeout: 60_000 }); // a second's work for one machine alone is many for one that is shared
 
 const BIG = Uint8Array.from({ length: 400_000 }, (_, i) => (i * 7 + (i >> 8)) & 255);
 const servers: TestServer[] = [];

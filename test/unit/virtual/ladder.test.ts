@@ -1,5 +1,5 @@
 /** The ladder's rungs have the sizes that were reported, and the largest can be read to its far end. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { describeCheckpoint } from "../../../src/engine/describe.ts";
 import { openCheckpoint } from "../../../src/formats/open-checkpoint.ts";
 import { describeModel } from "../../../src/models/registry.ts";
@@ -11,6 +11,8 @@ import { ladderCheckpoint } from "../../virtual/checkpoint.ts";
 import { RUNGS, type Rung } from "../../virtual/ladder.ts";
 import { virtualFileSet } from "../../virtual/source.ts";
 import { TensorBytes } from "../../virtual/tensor-bytes.ts";
+
+vi.setConfig({ testTimeout: 60_000 }); // a second's work for one machine alone is many for one that is shared
 
 /** Reported active and total parameters, in 10^9, with the digits given; L6 is below the reported ladder. */
 const REPORTED: Readonly<Record<Rung, readonly [active: string, total: string]>> = {

@@ -1,13 +1,14 @@
 /** The command line of virtual checkpoints, and the command itself as a process. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { inspect } from "../../../scripts/inspect-checkpoint.ts";
 import { repositoryPath } from "../../fixtures/files.ts";
 import { parseOptions } from "../../virtual/options.ts";
 import { serveArguments } from "../../virtual/serve.ts";
 
-const START_MS = 60_000; // a Node process and the TypeScript it translates, on a busy machine
+vi.setConfig({ testTimeout: 60_000 }); // a Node process and the TypeScript it translates, on a busy machine
+
 const TINY = ["--set", "hidden=128,latent=64,inner=96,dense=128,experts=16,vocab=512"];
 
 describe("arguments", () => {
@@ -61,7 +62,7 @@ test("a served checkpoint is inspected like any other", async () => {
   }
 });
 
-test("the command says what it serves, and where", { timeout: START_MS }, async () => {
+test("the command says what it serves, and where", async () => {
   const script = repositoryPath("scripts/serve-virtual.mjs");
   const server = spawn(process.execPath, [script, "--rung", "L6", "--port", "0", ...TINY], { cwd: repositoryPath("") });
   try {
