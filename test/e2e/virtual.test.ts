@@ -22,7 +22,7 @@ const SET = {
   window: 16,
   context: 256,
 };
-const TOKENS = 4;
+const TOKENS = 3;
 
 const file = (path: string) => readFileSync(join(ROOT, path));
 const pages = await serveFiles({
