@@ -5,6 +5,7 @@ import { openHttp } from "../../../src/sources/http.ts";
 import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
 import { type Behaviour, serveFiles, type TestServer } from "../../fixtures/http-server.ts";
 import { type Mishap, mishapAt, parseFaults } from "../../virtual/faults.ts";
+import { Link } from "../../virtual/link.ts";
 import { fileOf } from "../../virtual/range-file.ts";
 import { virtualFileSet } from "../../virtual/source.ts";
 
@@ -125,6 +126,18 @@ describe("the server", () => {
     expect(await opened.size()).toBe(size);
     expect(await opened.read(size - 7, 7)).toEqual(read(size - 7, 7));
     expect(server.sentBytes).toBe(65536 + 7);
+  });
+
+  test("a reader that leaves midway leaves the others alone", async () => {
+    const server = await serve({ link: new Link({ latencyMs: 1, bytesPerSecond: 1e6 }) });
+    const stop = new AbortController();
+    const leaving = fetch(`${server.url}big.bin`, { signal: stop.signal }).then((answer) => answer.arrayBuffer());
+    await expect.poll(() => server.sentBytes).toBeGreaterThan(0);
+    stop.abort();
+    await expect(leaving).rejects.toMatchObject({ name: "AbortError" });
+    const next = await fetch(`${server.url}big.bin`, { headers: { range: "bytes=5-9" } });
+    expectEqualBytes(new Uint8Array(await next.arrayBuffer()), BIG.slice(5, 10));
+    expect(server.sentBytes).toBeLessThan(BIG.length);
   });
 
   test("readers come through delays, broken bodies and overload with the right bytes", async () => {
