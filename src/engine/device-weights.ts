@@ -9,8 +9,8 @@ import { type MatrixLayout, matrixLayout } from "../weights/layout.ts";
 import type { TensorRef, WeightMap } from "../weights/weight-map.ts";
 import { padded } from "./scratch.ts";
 
-/** A piece of a matrix is at most this large, so that reading it does not fill the heap. */
-const MAX_SHARD_BYTES = 128 * 2 ** 20;
+/** A piece of a matrix is at most this large: while it is read and uploaded, it is in memory several times over. */
+const MAX_SHARD_BYTES = 32 * 2 ** 20;
 
 /** A matrix as one or more runs of rows, each in a buffer of its own. */
 export type DeviceMatrix = readonly EmbedShard[];
