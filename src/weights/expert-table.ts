@@ -1,13 +1,14 @@
 /** Finds the bytes of every expert of one layer in the tensor table, and checks that they are all of one kind. */
 import { UnsupportedError } from "../errors.ts";
 import type { TensorInfo } from "../formats/checkpoint.ts";
-import { type DType, storedBytes } from "../formats/dtype.ts";
+import { isPlain } from "../formats/dtype.ts";
 import type { ExpertMatrix, ExpertPlaces, TensorNames } from "../models/family.ts";
 import type { MoeSpec } from "../models/spec.ts";
 import { alignUp } from "../util/math.ts";
 import { expertShape } from "./expected.ts";
-import { type ExpertLayout, expertLayout, matrixLayout } from "./layout.ts";
+import { type ExpertLayout, expertLayout } from "./layout.ts";
 import type { ByteRange } from "./ranges.ts";
+import { type StoredMatrix, type StoredVector, storedMatrix, storedVector } from "./stored-matrix.ts";
 
 /** Order of an expert's matrices in the layout. */
 export const EXPERT_MATRICES = ["gate", "up", "down"] as const satisfies readonly ExpertMatrix[];
@@ -22,8 +23,10 @@ export interface SlotLayout extends ExpertLayout {
 export interface ExpertTable {
   readonly layout: SlotLayout;
   readonly numExperts: number;
-  /** Stored ranges of an expert below `numExperts`, in the order of `EXPERT_MATRICES`; then those of its biases. */
+  /** Stored ranges of an expert below `numExperts`: of its matrices in the order of `EXPERT_MATRICES`, then its biases. */
   readonly rangesOf: (expert: number) => ByteRange[];
+  /** What those ranges of `expert` gave, as it lies in its slot: `layout.words * 4` bytes. */
+  readonly pack: (expert: number, stored: readonly Uint8Array[]) => Uint8Array<ArrayBuffer>;
 }
 
 /** Reports a needed tensor that is missing or misshapen, and gives `undefined` then. */
@@ -31,7 +34,7 @@ export type LookUp = (name: string, shape: readonly number[]) => TensorInfo | un
 
 /**
  * The table of `layer`, or `undefined` when `lookUp` found something missing.
- * @throws UnsupportedError when experts of the layer differ in storage type.
+ * @throws UnsupportedError when experts of the layer differ in storage type, or are stored as their place forbids.
  */
 export function buildExpertTable(
   names: TensorNames,
@@ -40,25 +43,53 @@ export function buildExpertTable(
   hiddenSize: number,
   lookUp: LookUp,
 ): ExpertTable | undefined {
-  const columns = EXPERT_MATRICES.map((matrix) => buildColumn(names, layer, moe, matrix, hiddenSize, lookUp));
-  const [gate, up, down] = columns;
+  const [gate, up, down] = EXPERT_MATRICES.map((matrix) => buildColumn(names, layer, moe, matrix, hiddenSize, lookUp));
   if (!gate || !up || !down) return undefined;
-  const layoutOf = (column: Column, matrix: ExpertMatrix) => {
-    return matrixLayout(column.dtype, ...expertShape(moe, matrix, hiddenSize));
+  const matrices = expertLayout(gate(0).layout, up(0).layout, down(0).layout);
+  const columns = [gate, up, down];
+  const biases = moe.expertBias ? biasColumns(names, layer, moe, hiddenSize, lookUp) : [];
+  if (!biases) return undefined;
+  const layout = moe.expertBias ? withBiases(matrices) : matrices;
+  const rangesOf = (expert: number): ByteRange[] => [
+    ...columns.flatMap((column) => column(expert).rangesOf(0, column(expert).layout.rows)),
+    ...biases.map((bias) => bias.range(expert)),
+  ];
+  const pack = (expert: number, stored: readonly Uint8Array[]) => {
+    return packExpert(
+      layout,
+      columns.map((column) => column(expert)),
+      biases,
+      stored,
+    );
   };
-  const layout = expertLayout(layoutOf(gate, "gate"), layoutOf(up, "up"), layoutOf(down, "down"));
-  const found = [gate, up, down];
-  if (!moe.expertBias) {
-    return { layout, numExperts: moe.numExperts, rangesOf: (expert) => found.map(({ rangeOf }) => rangeOf(expert)) };
-  }
-  const biases = EXPERT_MATRICES.map((matrix) => biasColumn(names, layer, moe, matrix, hiddenSize, lookUp));
-  const stored = [...found, ...biases.filter((column) => column !== undefined)];
-  if (stored.length < 2 * found.length) return undefined;
-  return {
-    layout: withBiases(layout),
-    numExperts: moe.numExperts,
-    rangesOf: (expert) => stored.map(({ rangeOf }) => rangeOf(expert)),
+  return { layout, numExperts: moe.numExperts, rangesOf, pack };
+}
+
+/** Places gate, up and down at their word offsets, and their biases. `stored` is what `rangesOf` lists. */
+function packExpert(
+  layout: SlotLayout,
+  matrices: readonly StoredMatrix[],
+  biases: readonly StoredVector[],
+  stored: readonly Uint8Array[],
+): Uint8Array<ArrayBuffer> {
+  const packed = new Uint8Array(layout.words * 4);
+  let taken = 0;
+  const take = (count: number): readonly Uint8Array[] => {
+    taken += count;
+    return stored.slice(taken - count, taken);
   };
+  const firstWords = [layout.gateWord, layout.upWord, layout.downWord];
+  matrices.forEach(({ layout: { rows, words }, rangesOf, pack }, i) => {
+    const start = (firstWords[i] ?? 0) * 4;
+    pack(take(rangesOf(0, rows).length), rows, packed.subarray(start, start + words * 4));
+  });
+  const { biasWords } = layout;
+  biases.forEach((bias, i) => {
+    const name = EXPERT_MATRICES[i];
+    const [bytes = new Uint8Array(0)] = take(1);
+    if (biasWords && name) packed.set(new Uint8Array(bias.read(bytes).buffer), biasWords[name] * 4);
+  });
+  return packed;
 }
 
 /** `layout` with its biases behind the matrices, each from a whole 16-byte unit on. */
@@ -68,32 +99,31 @@ function withBiases(layout: ExpertLayout): SlotLayout {
   return { ...layout, biasWords: { gate: layout.words, up, down }, words: down + alignUp(layout.down.rows, 4) };
 }
 
-/** Biases of one matrix of every expert. @throws UnsupportedError unless they are stacked and stored as F32. */
-function biasColumn(
+/** Biases of every matrix, in the order of `EXPERT_MATRICES`. @throws UnsupportedError unless they are stacked, plain. */
+function biasColumns(
   names: TensorNames,
   layer: number,
   moe: MoeSpec,
-  matrix: ExpertMatrix,
   hiddenSize: number,
   lookUp: LookUp,
-): Column | undefined {
-  const places = names.experts(layer, matrix);
-  const [rows] = expertShape(moe, matrix, hiddenSize);
-  if (places.kind !== "stacked" || places.biasName === undefined) {
-    throw new UnsupportedError(`Layer ${layer}: biases of experts in tensors of their own are not supported.`);
-  }
-  const tensor = lookUp(places.biasName, [moe.numExperts, rows]);
-  if (tensor && tensor.dtype !== "F32") {
-    throw new UnsupportedError(`Tensor "${tensor.name}": biases of experts stored as ${tensor.dtype}; use F32`);
-  }
-  return stackedColumn(tensor, [1, rows]);
+): StoredVector[] | undefined {
+  const columns = EXPERT_MATRICES.map((matrix) => {
+    const places = names.experts(layer, matrix);
+    const [rows] = expertShape(moe, matrix, hiddenSize);
+    if (places.kind !== "stacked" || places.biasName === undefined) {
+      throw new UnsupportedError(`Layer ${layer}: biases of experts in tensors of their own are not supported.`);
+    }
+    const tensor = lookUp(places.biasName, [moe.numExperts, places.half === undefined ? rows : 2 * rows]);
+    if (!tensor) return undefined;
+    if (isPlain(tensor.dtype)) return storedVector(tensor, tensor.dtype, rows, places.half);
+    throw new UnsupportedError(`Tensor "${tensor.name}": biases of experts stored as ${tensor.dtype}; use F32 or BF16`);
+  });
+  const found = columns.filter((column) => column !== undefined);
+  return found.length === columns.length ? found : undefined;
 }
 
 /** The same matrix of every expert of a layer. */
-interface Column {
-  readonly dtype: DType;
-  readonly rangeOf: (expert: number) => ByteRange;
-}
+type Column = (expert: number) => StoredMatrix;
 
 function buildColumn(
   names: TensorNames,
@@ -106,49 +136,34 @@ function buildColumn(
   const places = names.experts(layer, matrix);
   const shape = expertShape(moe, matrix, hiddenSize);
   return places.kind === "stacked"
-    ? stackedPart(places, moe.numExperts, shape, lookUp)
-    : separateColumn(Array.from({ length: moe.numExperts }, (_, expert) => lookUp(places.nameOf(expert), shape)));
+    ? stackedColumn(places, moe.numExperts, shape, lookUp)
+    : separateColumn(
+        Array.from({ length: moe.numExperts }, (_, expert) => lookUp(places.nameOf(expert), shape)),
+        shape,
+      );
 }
 
-function stackedPart(
-  { name, half }: Extract<ExpertPlaces, { kind: "stacked" }>,
+function stackedColumn(
+  { name, half, transposed }: Extract<ExpertPlaces, { kind: "stacked" }>,
   numExperts: number,
-  shape: readonly [number, number],
+  [rows, cols]: readonly [number, number],
   lookUp: LookUp,
 ): Column | undefined {
-  if (half === undefined) return stackedColumn(lookUp(name, [numExperts, ...shape]), shape);
-  const [rows, cols] = shape;
-  const both = stackedColumn(lookUp(name, [numExperts, 2 * rows, cols]), [2 * rows, cols]);
-  if (!both) return undefined;
-  const rangeOf = (expert: number): ByteRange => {
-    const { shard, offset, length } = both.rangeOf(expert);
-    return { shard, offset: half === "first" ? offset : offset + length / 2, length: length / 2 };
-  };
-  return { dtype: both.dtype, rangeOf };
+  const stackRows = half === undefined ? rows : 2 * rows;
+  const tensor = lookUp(name, transposed ? [numExperts, cols, stackRows] : [numExperts, stackRows, cols]);
+  return tensor && ((index) => storedMatrix(tensor, rows, cols, { index, half, transposed }));
 }
 
-function stackedColumn(tensor: TensorInfo | undefined, shape: readonly [number, number]): Column | undefined {
-  if (!tensor) return undefined;
-  const length = storedBytes(tensor.dtype, shape[0] * shape[1]);
-  return {
-    dtype: tensor.dtype,
-    rangeOf: (expert) => ({ shard: tensor.shard, offset: tensor.offset + expert * length, length }),
-  };
-}
-
-function separateColumn(found: readonly (TensorInfo | undefined)[]): Column | undefined {
+function separateColumn(
+  found: readonly (TensorInfo | undefined)[],
+  [rows, cols]: readonly [number, number],
+): Column | undefined {
   const tensors = found.filter((tensor) => tensor !== undefined);
   const first = tensors[0];
   if (!first || tensors.length < found.length) return undefined;
   const other = tensors.find(({ dtype }) => dtype !== first.dtype);
   if (other) refuseMixed(first, other);
-  return {
-    dtype: first.dtype,
-    rangeOf: (expert) => {
-      const { shard, offset, byteLength } = tensors[expert] ?? first;
-      return { shard, offset, length: byteLength };
-    },
-  };
+  return (expert) => storedMatrix(tensors[expert] ?? first, rows, cols);
 }
 
 function refuseMixed(first: TensorInfo, other: TensorInfo): never {
