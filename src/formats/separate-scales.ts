@@ -110,7 +110,10 @@ function scaleKinds(shape: readonly number[]): ScaleKind[] {
   const [rows, cols] = shape.slice(-2);
   if (rows === undefined || cols === undefined) return [];
   const tiles = [Math.ceil(rows / SCALE_TILE), Math.ceil(cols / SCALE_TILE)] as const;
-  const byRow = [[...lead, rows, 1], [...lead, rows]];
+  const byRow = [
+    [...lead, rows, 1],
+    [...lead, rows],
+  ];
   const byMatrix = [[...lead, 1, 1], [...lead, 1], lead];
   return [
     { of: `tiles of ${SCALE_TILE} x ${SCALE_TILE}`, dtype: "F8_E4M3", shapes: [[...lead, ...tiles]], table: tiles },
@@ -129,7 +132,9 @@ function joinMxfp4(label: string, tensor: RawTensor, take: Take): TensorInfo | u
     const scales = take(base + SCALES_END);
     const [rows, blocks, bytes] = shape.slice(-3);
     if (rows === undefined || blocks === undefined || bytes !== MXFP4_CODE_BYTES) {
-      throw new FormatError(`${label}: tensor "${name}": expected [..., ${MXFP4_CODE_BYTES}], got [${shape.join(", ")}]`);
+      throw new FormatError(
+        `${label}: tensor "${name}": expected [..., ${MXFP4_CODE_BYTES}], got [${shape.join(", ")}]`,
+      );
     }
     const expected = shape.slice(0, -1).join(", ");
     if (scales?.dtype !== "U8" || scales.shape.join(", ") !== expected) {

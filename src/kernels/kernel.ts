@@ -4,10 +4,10 @@
  */
 
 import bf16 from "../../shaders/lib/dtype-bf16.wgsl?raw";
-import f16 from "../../shaders/lib/dtype-f16.wgsl?raw";
-import f32 from "../../shaders/lib/dtype-f32.wgsl?raw";
 import f8E4m3 from "../../shaders/lib/dtype-f8_e4m3.wgsl?raw";
 import f8E4m3Row from "../../shaders/lib/dtype-f8_e4m3_row.wgsl?raw";
+import f16 from "../../shaders/lib/dtype-f16.wgsl?raw";
+import f32 from "../../shaders/lib/dtype-f32.wgsl?raw";
 import iq4nl from "../../shaders/lib/dtype-iq4_nl.wgsl?raw";
 import mxfp4 from "../../shaders/lib/dtype-mxfp4.wgsl?raw";
 import q2k from "../../shaders/lib/dtype-q2_k.wgsl?raw";
@@ -25,7 +25,7 @@ import half from "../../shaders/lib/half.wgsl?raw";
 import reduceWorkgroup from "../../shaders/lib/reduce-workgroup.wgsl?raw";
 import scales from "../../shaders/lib/scales.wgsl?raw";
 import wordsBuffer from "../../shaders/lib/words-buffer.wgsl?raw";
-import { type DType, isScaled } from "../formats/dtype.ts";
+import type { DType } from "../formats/dtype.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { Bound, BufferRange } from "../gpu/pipelines.ts";
@@ -83,7 +83,7 @@ const DTYPE_TEXT: Readonly<Record<DType, string>> = {
 /** `weight4<suffix>` for `dtype`, reading words through the function `words`, and what it calls. */
 export function dtypeFragments(dtype: DType, suffix: string, words: string): Fragment[] {
   const reader = { text: DTYPE_TEXT[dtype], rename: { weight4: `weight4${suffix}`, word: words } };
-  if (isScaled(dtype)) return [reader, { text: fp8 }];
+  if (dtype === "F8_E4M3" || dtype === "F8_E4M3_ROW") return [reader, { text: fp8 }];
   return dtype === "F32" || dtype === "BF16" ? [reader] : [reader, { text: half }, { text: scales }];
 }
 

@@ -31,7 +31,15 @@
  *
  * Every matrix is padded to whole 16-byte units. `shaders/lib/dtype-*.wgsl` are the readers of these planes.
  */
-import { BLOCKS, type BlockDType, type DType, isScaled, SCALE_TILE, type ScaledDType, storedBytes } from "../formats/dtype.ts";
+import {
+  BLOCKS,
+  type BlockDType,
+  type DType,
+  isScaled,
+  SCALE_TILE,
+  type ScaledDType,
+  storedBytes,
+} from "../formats/dtype.ts";
 
 export interface MatrixLayout {
   readonly dtype: DType;
