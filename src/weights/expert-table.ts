@@ -1,12 +1,13 @@
 /** Finds the bytes of every expert of one layer in the tensor table, and checks that they are all of one kind. */
 import { UnsupportedError } from "../errors.ts";
 import type { TensorInfo } from "../formats/checkpoint.ts";
-import { isPlain } from "../formats/dtype.ts";
+import { isPlain, type PlainDType } from "../formats/dtype.ts";
 import type { ExpertMatrix, ExpertPlaces, TensorNames } from "../models/family.ts";
 import type { MoeSpec } from "../models/spec.ts";
 import { alignUp } from "../util/math.ts";
 import { expertShape } from "./expected.ts";
 import { type ExpertLayout, expertLayout } from "./layout.ts";
+import { numParts, type Packing, packMatrix, packVector } from "./packing.ts";
 import type { ByteRange } from "./ranges.ts";
 import { type StoredMatrix, type StoredVector, storedMatrix, storedVector } from "./stored-matrix.ts";
 
@@ -17,6 +18,14 @@ export const EXPERT_MATRICES = ["gate", "up", "down"] as const satisfies readonl
 export interface SlotLayout extends ExpertLayout {
   /** Word where the biases of gate, up and down begin. */
   readonly biasWords?: Readonly<Record<ExpertMatrix, number>>;
+  /** How the stored parts are packed, where they are not whole rows and float biases: plain data, as all of a layout. */
+  readonly packing?: SlotPacking;
+}
+
+export interface SlotPacking {
+  /** In the order of `EXPERT_MATRICES`. */
+  readonly matrices: readonly Packing[];
+  readonly biases: readonly (Packing & { readonly dtype: PlainDType })[];
 }
 
 /** One layer's experts: the layout that all share, and where each one's matrices are stored. */
@@ -25,8 +34,6 @@ export interface ExpertTable {
   readonly numExperts: number;
   /** Stored ranges of an expert below `numExperts`: of its matrices in the order of `EXPERT_MATRICES`, then its biases. */
   readonly rangesOf: (expert: number) => ByteRange[];
-  /** What those ranges of `expert` gave, as it lies in its slot: `layout.words * 4` bytes. */
-  readonly pack: (expert: number, stored: readonly Uint8Array[]) => Uint8Array<ArrayBuffer>;
 }
 
 /** Reports a needed tensor that is missing or misshapen, and gives `undefined` then. */
@@ -49,45 +56,45 @@ export function buildExpertTable(
   const columns = [gate, up, down];
   const biases = moe.expertBias ? biasColumns(names, layer, moe, hiddenSize, lookUp) : [];
   if (!biases) return undefined;
-  const layout = moe.expertBias ? withBiases(matrices) : matrices;
   const rangesOf = (expert: number): ByteRange[] => [
     ...columns.flatMap((column) => column(expert).rangesOf(0, column(expert).layout.rows)),
-    ...biases.map((bias) => bias.range(expert)),
+    ...biases.map((bias) => bias.rangeOf(expert)),
   ];
-  const pack = (expert: number, stored: readonly Uint8Array[]) => {
-    return packExpert(
-      layout,
-      columns.map((column) => column(expert)),
-      biases,
-      stored,
-    );
-  };
-  return { layout, numExperts: moe.numExperts, rangesOf, pack };
+  const layout = { ...(moe.expertBias ? withBiases(matrices) : matrices), ...packingOf(columns, biases) };
+  return { layout, numExperts: moe.numExperts, rangesOf };
 }
 
-/** Places gate, up and down at their word offsets, and their biases. `stored` is what `rangesOf` lists. */
-function packExpert(
-  layout: SlotLayout,
-  matrices: readonly StoredMatrix[],
-  biases: readonly StoredVector[],
-  stored: readonly Uint8Array[],
-): Uint8Array<ArrayBuffer> {
-  const packed = new Uint8Array(layout.words * 4);
-  let taken = 0;
-  const take = (count: number): readonly Uint8Array[] => {
-    taken += count;
-    return stored.slice(taken - count, taken);
+/** What a slot's layout says of packing: nothing, where parts are whole rows and float biases. */
+function packingOf(columns: readonly Column[], biases: readonly StoredVector[]): Pick<SlotLayout, "packing"> {
+  const packing: SlotPacking = {
+    matrices: columns.map((column) => column(0).packing),
+    biases: biases.map(({ dtype, packing: own }) => ({ ...own, dtype })),
   };
+  const isPlainRows = packing.matrices.every((own) => Object.keys(own).length === 0);
+  return isPlainRows && packing.biases.every(({ dtype }) => dtype === "F32") ? {} : { packing };
+}
+
+/**
+ * An expert as it lies in its slot, `layout.words * 4` bytes, out of its stored parts.
+ * @param stored what the ranges of its table gave: of gate, up and down, then of their biases.
+ */
+export function packExpert(layout: SlotLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const { biasWords, packing } = layout;
+  const packed = new Uint8Array(layout.words * 4);
   const firstWords = [layout.gateWord, layout.upWord, layout.downWord];
-  matrices.forEach(({ layout: { rows, words }, rangesOf, pack }, i) => {
+  let taken = 0;
+  EXPERT_MATRICES.forEach((name, i) => {
+    const own = packing?.matrices[i] ?? {};
     const start = (firstWords[i] ?? 0) * 4;
-    pack(take(rangesOf(0, rows).length), rows, packed.subarray(start, start + words * 4));
+    const parts = stored.slice(taken, taken + numParts(own));
+    packMatrix(layout[name], own, parts, packed.subarray(start, start + layout[name].words * 4));
+    taken += numParts(own);
   });
-  const { biasWords } = layout;
-  biases.forEach((bias, i) => {
-    const name = EXPERT_MATRICES[i];
-    const [bytes = new Uint8Array(0)] = take(1);
-    if (biasWords && name) packed.set(new Uint8Array(bias.read(bytes).buffer), biasWords[name] * 4);
+  if (!biasWords) return packed;
+  EXPERT_MATRICES.forEach((name, i) => {
+    const { dtype, ...own } = packing?.biases[i] ?? { dtype: "F32" as const };
+    const values = packVector(dtype, own, stored[taken + i] ?? new Uint8Array(0));
+    packed.set(new Uint8Array(values.buffer), biasWords[name] * 4);
   });
   return packed;
 }
@@ -163,11 +170,19 @@ function separateColumn(
   if (!first || tensors.length < found.length) return undefined;
   const other = tensors.find(({ dtype }) => dtype !== first.dtype);
   if (other) refuseMixed(first, other);
+  const otherScales = tensors.find(({ scales }) => kindOf(scales) !== kindOf(first.scales));
+  if (otherScales) refuseMixed(first, otherScales);
   return (expert) => storedMatrix(tensors[expert] ?? first, rows, cols);
+}
+
+/** What the packing depends on. */
+function kindOf(scales: TensorInfo["scales"]): string {
+  return scales ? `${scales.dtype} ${scales.shape.join()}` : "";
 }
 
 function refuseMixed(first: TensorInfo, other: TensorInfo): never {
   throw new UnsupportedError(
-    `Experts of one layer must share a storage type: "${first.name}" is ${first.dtype}, "${other.name}" ${other.dtype}`,
+    `Experts of one layer must share a storage type: "${first.name}" is ${first.dtype}, "${other.name}" ${other.dtype}` +
+      (first.dtype === other.dtype ? `, scaled by ${kindOf(first.scales)} and by ${kindOf(other.scales)}` : ""),
   );
 }

@@ -1,24 +1,23 @@
 /**
  * A matrix where a checkpoint keeps it: alone, or one of several in a stack, or half of the rows of one of these; with
- * its scales beside or apart; row by row or column by column. Ranges go out, bytes come in, rows in the layout leave.
+ * its scales beside or apart; row by row or column by column. Says what to read for its rows, and how to pack that.
  */
 import { UnsupportedError, UsageError } from "../errors.ts";
-import type { TensorInfo } from "../formats/checkpoint.ts";
-import { BLOCKS, type DType, isPlain, isScaled, type PlainDType, storedBytes } from "../formats/dtype.ts";
+import type { ScaleTable, TensorInfo } from "../formats/checkpoint.ts";
+import { BLOCKS, isPlain, isScaled, type PlainDType, storedBytes } from "../formats/dtype.ts";
 import type { Half } from "../models/family.ts";
-import { type MatrixLayout, matrixLayout, rowAlignment, scaleCount } from "./layout.ts";
+import { type MatrixLayout, matrixLayout, rowAlignment } from "./layout.ts";
+import type { Packing } from "./packing.ts";
 import type { ByteRange } from "./ranges.ts";
-import { expandVector, placeScales, repackMxfp4, repackRows } from "./repack.ts";
 
 export interface StoredMatrix {
   readonly layout: MatrixLayout;
+  readonly packing: Packing;
   /**
-   * What to read for rows `rowStart` to `rowStart + rowCount` of the matrix: one range, or two where scales are apart.
+   * What to read for rows `rowStart` to `rowStart + rowCount`: one range for each part.
    * @throws UsageError for an FP8 matrix from a row that does not begin a tile.
    */
   rangesOf(rowStart: number, rowCount: number): ByteRange[];
-  /** Puts what those ranges gave into `target`, the layout of a matrix of `rowCount` rows, all zero before. */
-  pack(stored: readonly Uint8Array[], rowCount: number, target: Uint8Array<ArrayBuffer>): void;
 }
 
 /** Which part of a tensor a matrix is. */
@@ -32,184 +31,123 @@ export interface MatrixPart {
 
 /**
  * The `rows` x `cols` matrix that `part` of `tensor` is. Where it is a half, the tensor has twice the rows.
- * @throws UnsupportedError for FP8 whose tiles the part would cut, or another type in blocks column by column.
+ * @throws UnsupportedError for FP8 whose tiles the part would cut, or any type but plain ones column by column.
  */
 export function storedMatrix(tensor: TensorInfo, rows: number, cols: number, part: MatrixPart = {}): StoredMatrix {
-  const { dtype, scales } = tensor;
+  const { dtype, shard, offset, scales } = tensor;
   const { index = 0, half, transposed = false } = part;
-  const stackRows = half === undefined ? rows : 2 * rows;
-  const step = half === "even" || half === "odd" ? 2 : 1;
-  const first = half === "second" ? rows : half === "odd" ? 1 : 0;
-  refuseCuts(tensor, first, step, transposed);
-  const lines = { matrix: index, stackRows, first, step } as const;
-  const rowBytes = dtype === "MXFP4" && scales ? cols / 2 : storedBytes(dtype, cols);
-  if (transposed) return transposedMatrix(tensor, rows, cols, lines);
-  const codes = linesOf(tensor, rowBytes, lines);
-  const table = scales && scaleLines(tensor, lines);
-  return {
-    layout: matrixLayout(dtype, rows, cols),
-    rangesOf: (rowStart, rowCount) => {
-      if (!table) return [codes.range(rowStart, rowCount)];
-      return [codes.range(rowStart, rowCount), table.range(rowStart, rowCount)];
-    },
-    pack: ([codeBytes = EMPTY, scaleBytes = EMPTY], rowCount, target) => {
-      const own = codes.pick(codeBytes);
-      if (!table) repackRows(dtype, own, rowCount, cols, target);
-      else if (dtype === "MXFP4") repackMxfp4(own, table.pick(scaleBytes), target);
-      else {
-        repackRows(dtype, own, rowCount, cols, target);
-        const layout = matrixLayout(dtype, rowCount, cols);
-        placeScales(layout, expandScales(tensor, layout, scaleBytes), target);
-      }
-    },
-  };
-}
-
-const EMPTY = new Uint8Array(0);
-
-/** Rows of a matrix among those of a stack: every `step`-th from `first` of its `stackRows`. */
-interface Lines {
-  readonly matrix: number;
-  readonly stackRows: number;
-  readonly first: number;
-  readonly step: 1 | 2;
-}
-
-/** Ranges of rows of `lineBytes` each, and the own rows among what such a range gives. */
-interface LineReader {
-  range(rowStart: number, rowCount: number): ByteRange;
-  pick(bytes: Uint8Array): Uint8Array;
-}
-
-interface Place {
-  readonly shard: number;
-  readonly offset: number;
-}
-
-function linesOf({ shard, offset }: Place, lineBytes: number, { matrix, stackRows, first, step }: Lines): LineReader {
-  const start = offset + matrix * stackRows * lineBytes;
-  if (step === 1) {
+  const stack = stackOf(rows, index, half);
+  refuseCuts(tensor, stack, transposed);
+  const layout = matrixLayout(dtype, rows, cols);
+  if (transposed) {
+    const length = cols * stack.rows * BLOCKS[dtype].bytes;
+    const { first, step } = stack;
     return {
-      range: (rowStart, rowCount) => {
-        return { shard, offset: start + (first + rowStart) * lineBytes, length: rowCount * lineBytes };
-      },
-      pick: (bytes) => bytes,
+      layout,
+      packing: { columns: { length: stack.rows, first, step } },
+      rangesOf: () => [{ shard, offset: offset + index * length, length }],
     };
   }
-  return {
-    range: (rowStart, rowCount) => {
-      return { shard, offset: start + 2 * rowStart * lineBytes, length: 2 * rowCount * lineBytes };
-    },
-    pick: (bytes) => everySecond(bytes, lineBytes, first),
-  };
-}
-
-/** Every second of the lines of `bytes`, from line `first`. */
-function everySecond(bytes: Uint8Array, lineBytes: number, first: number): Uint8Array {
-  const out = new Uint8Array(bytes.length / 2);
-  for (let to = 0, from = first * lineBytes; to < out.length; to += lineBytes, from += 2 * lineBytes) {
-    out.set(bytes.subarray(from, from + lineBytes), to);
+  const rowBytes = dtype === "MXFP4" && scales ? cols / 2 : storedBytes(dtype, cols);
+  const codes = lineRange(tensor, rowBytes, stack);
+  if (!scales) {
+    return { layout, packing: everySecond(stack), rangesOf: (rowStart, rowCount) => [codes(rowStart, rowCount)] };
   }
-  return out;
-}
-
-/** The table of scales, whose lines belong to single rows, to the rows of a tile, or to the whole matrix. */
-function scaleLines({ name, dtype, scales }: TensorInfo, lines: Lines): LineReader | undefined {
-  if (!scales) return undefined;
-  const [, tableRows, tableCols] = scales.shape;
-  const bytes = scales.dtype === "E8M0" ? 1 : BLOCKS[scales.dtype].bytes;
-  if (isOneScale(scales.shape)) {
-    const offset = scales.offset + lines.matrix * bytes;
-    return { range: () => ({ shard: scales.shard, offset, length: bytes }), pick: (all) => all };
-  }
-  const rowsPerLine = rowAlignment(dtype);
-  const table = linesOf(scales, tableCols * bytes, {
-    ...lines,
-    stackRows: tableRows,
-    first: lines.first / (lines.step === 1 ? rowsPerLine : 1),
-  });
+  const table = scaleRange(tensor, scales, stack);
   return {
-    pick: table.pick,
-    range: (rowStart, rowCount) => {
-      if (rowStart % rowsPerLine !== 0) {
-        throw new UsageError(`"${name}" can be read from every ${rowsPerLine}th row; row ${rowStart} was asked for`);
-      }
-      return table.range(rowStart / rowsPerLine, Math.ceil(rowCount / rowsPerLine));
-    },
+    layout,
+    packing: { ...everySecond(stack), scales: { dtype: scales.dtype, isOne: isOne(scales) } },
+    rangesOf: (rowStart, rowCount) => [codes(rowStart, rowCount), table(rowStart, rowCount)],
   };
 }
 
-function isOneScale([, rows, cols]: readonly [number, number, number]): boolean {
-  return rows === 1 && cols === 1;
-}
-
-/** The scales of an FP8 matrix as floats in the order of their plane; one for all tiles is repeated. */
-function expandScales({ dtype, scales }: TensorInfo, layout: MatrixLayout, bytes: Uint8Array): Float32Array {
-  if (!scales || scales.dtype === "E8M0" || !isScaled(dtype)) return new Float32Array(0);
-  const values = expandVector(scales.dtype, bytes);
-  if (!isOneScale(scales.shape)) return values;
-  return new Float32Array(scaleCount(dtype, layout.rows, layout.cols)).fill(values[0] ?? 0);
-}
-
-function transposedMatrix(tensor: TensorInfo, rows: number, cols: number, lines: Lines): StoredMatrix {
-  const { dtype, shard } = tensor;
-  const unit = BLOCKS[dtype].bytes;
-  const length = cols * lines.stackRows * unit;
-  return {
-    layout: matrixLayout(dtype, rows, cols),
-    rangesOf: () => [{ shard, offset: tensor.offset + lines.matrix * length, length }],
-    pack: ([bytes = EMPTY], rowCount, target) => {
-      repackRows(dtype, turned(bytes, unit, rows, cols, lines), rowCount, cols, target);
-    },
-  };
-}
-
-/** Rows of `bytes` [cols, stackRows] of `unit` bytes an element: of each column, the elements that `lines` are. */
-function turned(bytes: Uint8Array, unit: number, rows: number, cols: number, lines: Lines): Uint8Array {
-  const out = new Uint8Array(rows * cols * unit);
-  for (let row = 0, to = 0; row < rows; row++) {
-    for (let col = 0; col < cols; col++) {
-      const from = (col * lines.stackRows + lines.first + row * lines.step) * unit;
-      for (let byte = 0; byte < unit; byte++) out[to++] = bytes[from + byte] ?? 0;
-    }
-  }
-  return out;
-}
-
-/** @throws UnsupportedError */
-function refuseCuts({ name, dtype, scales }: TensorInfo, first: number, step: number, transposed: boolean): void {
-  const refuse = (what: string): never => {
-    throw new UnsupportedError(`Tensor "${name}": ${what} stored as ${dtype} is not supported`);
-  };
-  if (transposed && !isPlain(dtype)) refuse("a matrix column by column");
-  if (!isScaled(dtype) || !scales || isOneScale(scales.shape)) return;
-  if (step === 2) refuse("a matrix of every second row");
-  if (first % rowAlignment(dtype) !== 0) refuse(`a half from row ${first}, which is inside a tile,`);
-}
-
-/** Where the vectors of a stack are, one for each matrix: `size` elements, or that many of twice as many. */
+/** Where the vectors of a stack are, one for each matrix. */
 export interface StoredVector {
-  range(index: number): ByteRange;
-  /** The elements as floats, expanded exactly. */
-  read(bytes: Uint8Array): Float32Array;
+  readonly dtype: PlainDType;
+  readonly packing: Packing;
+  rangeOf(index: number): ByteRange;
 }
 
 /** Vectors of `size` elements in `tensor` [stack, size], or [stack, 2 size] where they are halves. */
 export function storedVector(tensor: TensorInfo, dtype: PlainDType, size: number, half?: Half): StoredVector {
-  const interleaved = half === "even" || half === "odd";
-  const lines = (matrix: number): LineReader =>
-    linesOf(tensor, elementBytes(dtype), {
-      matrix,
-      stackRows: half === undefined ? size : 2 * size,
-      first: half === "second" ? size : half === "odd" ? 1 : 0,
-      step: interleaved ? 2 : 1,
-    });
   return {
-    range: (index) => lines(index).range(0, size),
-    read: (bytes) => expandVector(dtype, lines(0).pick(bytes)),
+    dtype,
+    packing: everySecond(stackOf(size, 0, half)),
+    rangeOf: (index) => lineRange(tensor, BLOCKS[dtype].bytes, stackOf(size, index, half))(0, size),
   };
 }
 
-function elementBytes(dtype: DType): number {
-  return BLOCKS[dtype].bytes;
+/** A matrix among the rows of a stack: every `step`-th from `first` of the `rows` of number `index`. */
+interface Stack {
+  readonly index: number;
+  readonly rows: number;
+  readonly first: number;
+  readonly step: 1 | 2;
+}
+
+function stackOf(rows: number, index: number, half: Half | undefined): Stack {
+  switch (half) {
+    case undefined:
+      return { index, rows, first: 0, step: 1 };
+    case "first":
+      return { index, rows: 2 * rows, first: 0, step: 1 };
+    case "second":
+      return { index, rows: 2 * rows, first: rows, step: 1 };
+    case "even":
+      return { index, rows: 2 * rows, first: 0, step: 2 };
+    case "odd":
+      return { index, rows: 2 * rows, first: 1, step: 2 };
+  }
+}
+
+function everySecond({ first, step }: Stack): Packing {
+  return step === 1 ? {} : { everySecond: first === 0 ? 0 : 1 };
+}
+
+type RangeOf = (rowStart: number, rowCount: number) => ByteRange;
+
+/** The range of rows of `lineBytes` each from `place` on, with those between them. */
+function lineRange(
+  { shard, offset }: { readonly shard: number; readonly offset: number },
+  lineBytes: number,
+  { index, rows, first, step }: Stack,
+): RangeOf {
+  const start = offset + (index * rows + (step === 1 ? first : 0)) * lineBytes;
+  return (rowStart, rowCount) => {
+    return { shard, offset: start + step * rowStart * lineBytes, length: step * rowCount * lineBytes };
+  };
+}
+
+/** The same in the table of scales, whose lines belong to single rows, to the rows of a tile, or to all of a matrix. */
+function scaleRange({ name, dtype }: TensorInfo, scales: ScaleTable, stack: Stack): RangeOf {
+  const [, tableRows, tableCols] = scales.shape;
+  const bytes = scales.dtype === "E8M0" ? 1 : BLOCKS[scales.dtype].bytes;
+  if (isOne(scales)) {
+    const offset = scales.offset + stack.index * bytes;
+    return () => ({ shard: scales.shard, offset, length: bytes });
+  }
+  const rowsPerLine = rowAlignment(dtype);
+  const first = stack.step === 1 ? stack.first / rowsPerLine : stack.first;
+  const range = lineRange(scales, tableCols * bytes, { ...stack, rows: tableRows, first });
+  return (rowStart, rowCount) => {
+    if (rowStart % rowsPerLine !== 0) {
+      throw new UsageError(`"${name}" can be read from every ${rowsPerLine}th row; row ${rowStart} was asked for`);
+    }
+    return range(rowStart / rowsPerLine, Math.ceil(rowCount / rowsPerLine));
+  };
+}
+
+function isOne({ shape: [, rows, cols] }: ScaleTable): boolean {
+  return rows === 1 && cols === 1;
+}
+
+/** @throws UnsupportedError */
+function refuseCuts({ name, dtype, scales }: TensorInfo, { first, step }: Stack, transposed: boolean): void {
+  const refuse = (what: string): never => {
+    throw new UnsupportedError(`Tensor "${name}": ${what} stored as ${dtype} is not supported`);
+  };
+  if (transposed && !isPlain(dtype)) refuse("a matrix column by column");
+  if (!isScaled(dtype) || !scales || isOne(scales)) return;
+  if (step === 2 && dtype === "F8_E4M3") refuse("a matrix of every second row");
+  if (first % rowAlignment(dtype) !== 0) refuse(`a half from row ${first}, which is inside a tile,`);
 }

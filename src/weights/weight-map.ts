@@ -8,13 +8,15 @@ import { BLOCKS, isPlain, type PlainDType } from "../formats/dtype.ts";
 import type { TensorNames } from "../models/family.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
-import { buildExpertTable, type ExpertTable, type SlotLayout } from "./expert-table.ts";
+import { buildExpertTable, type ExpertTable, packExpert, type SlotLayout } from "./expert-table.ts";
 import { type MatrixLayout, matrixLayout } from "./layout.ts";
+import { packMatrix } from "./packing.ts";
 import { readRange, readRanges } from "./ranges.ts";
 import { expandVector } from "./repack.ts";
 import { type StoredMatrix, storedMatrix } from "./stored-matrix.ts";
 
 export type { TensorRef } from "./expected.ts";
+export { packExpert } from "./expert-table.ts";
 
 /** Missing or misshapen tensors named in one error; more would bury the message. */
 const MAX_PROBLEMS = 5;
@@ -83,11 +85,12 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     expertBytes: [...tables.values()].reduce((sum, table) => sum + table.layout.words * 4 * table.numExperts, 0),
     matrix: (ref) => matrix(ref).layout,
     readMatrixRows: async (ref, rowStart, rowCount, signal) => {
-      const { layout, rangesOf, pack } = matrix(ref);
+      const { layout, packing, rangesOf } = matrix(ref);
       checkRows(keyOf(ref), layout.rows, rowStart, rowCount);
       const stored = await readRanges(checkpoint.shards, rangesOf(rowStart, rowCount), signal);
-      const packed = new Uint8Array(matrixLayout(layout.dtype, rowCount, layout.cols).words * 4);
-      pack(stored, rowCount, packed);
+      const some = matrixLayout(layout.dtype, rowCount, layout.cols);
+      const packed = new Uint8Array(some.words * 4);
+      packMatrix(some, packing, stored, packed);
       return packed;
     },
     readVector: async (ref, signal) => {
@@ -98,11 +101,11 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     },
     expertLayout: (layer) => tableOf(layer).layout,
     readExpert: async (layer, expert, signal) => {
-      const { numExperts, rangesOf, pack } = tableOf(layer);
+      const { layout, numExperts, rangesOf } = tableOf(layer);
       if (!Number.isInteger(expert) || expert < 0 || expert >= numExperts) {
         throw new UsageError(`Layer ${layer} has experts 0 to ${numExperts - 1}, not ${expert}`);
       }
-      return pack(expert, await readRanges(checkpoint.shards, rangesOf(expert), signal));
+      return packExpert(layout, await readRanges(checkpoint.shards, rangesOf(expert), signal));
     },
   };
 }

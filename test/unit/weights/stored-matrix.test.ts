@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { UnsupportedError, UsageError } from "../../../src/errors.ts";
 import type { ScaleTable, TensorInfo } from "../../../src/formats/checkpoint.ts";
 import { f32ToBf16 } from "../../../src/util/half.ts";
-import { rowAlignment } from "../../../src/weights/layout.ts";
+import { matrixLayout, rowAlignment } from "../../../src/weights/layout.ts";
+import { packMatrix, packVector } from "../../../src/weights/packing.ts";
 import { dequantizeRows } from "../../../src/weights/repack.ts";
 import { type MatrixPart, type StoredMatrix, storedMatrix, storedVector } from "../../../src/weights/stored-matrix.ts";
 import { quantizeFp8 } from "../../fixtures/fp8.ts";
@@ -34,12 +35,12 @@ function stored(
 function read(file: Uint8Array, matrix: StoredMatrix, rowStart = 0, rowCount = matrix.layout.rows): Float32Array {
   const { dtype, cols } = matrix.layout;
   const ranges = matrix.rangesOf(rowStart, rowCount).map(({ offset, length }) => file.slice(offset, offset + length));
-  const layout = storedMatrix({ ...TENSOR, dtype }, rowCount, cols).layout;
+  const layout = matrixLayout(dtype, rowCount, cols);
   const packed = new Uint8Array(layout.words * 4);
-  matrix.pack(ranges, rowCount, packed);
+  // Packed somewhere else: in a worker, from plain data.
+  packMatrix(structuredClone(layout), structuredClone(matrix.packing), ranges, packed);
   return dequantizeRows(layout, packed);
 }
-const TENSOR: TensorInfo = { name: "", dtype: "F32", shape: [], shard: 0, offset: 0, byteLength: 0 };
 
 const bytesOf = (values: Float32Array): Uint8Array => new Uint8Array(values.slice().buffer);
 const rowsFrom = (values: Float32Array, cols: number, first: number, step: number, count: number): Float32Array =>
@@ -87,9 +88,9 @@ describe("halves of a stack", () => {
     const { file, tensor } = stored("BF16", [4, 6], new Uint8Array(bits.buffer));
     const own = { first: [0, 1, 2], second: [3, 4, 5], even: [0, 2, 4], odd: [1, 3, 5] }[half];
     const vector = storedVector(tensor, "BF16", 3, half);
-    const { offset, length } = vector.range(2);
+    const { offset, length } = vector.rangeOf(2);
     const expected = own.map((i) => new Float32Array(Uint32Array.of(bits[2 * 6 + i]! << 16).buffer)[0]!);
-    expect([...vector.read(file.slice(offset, offset + length))]).toEqual(expected);
+    expect([...packVector("BF16", vector.packing, file.slice(offset, offset + length))]).toEqual(expected);
   });
 });
 
