@@ -47,6 +47,10 @@ export function readCommon(checkpoint: Checkpoint, architecture: string): Common
       `${where}: expected an even head dimension and as many or fewer elements that turn, got ${headDim}, ${ropeDims}`,
     );
   }
+  const { ropeFactors = ropeDims / 2 } = common.model;
+  if (ropeFactors !== ropeDims / 2) {
+    throw new FormatError(`${where}: expected "rope_freqs.weight" [${ropeDims / 2}], got [${ropeFactors}]`);
+  }
   return common;
 }
 
@@ -74,7 +78,7 @@ function fromGguf(checkpoint: Checkpoint, architecture: string): Common {
       normEps: fields.positive(key("attention.layer_norm_rms_epsilon")),
       tiedEmbeddings: !checkpoint.tensors.has("output.weight"),
       stopIds: fields.ids("tokenizer.ggml.eos_token_id", vocabSize),
-      ropeFactors: checkpoint.tensors.has("rope_freqs.weight") ? ropeDims / 2 : undefined,
+      ropeFactors: checkpoint.tensors.get("rope_freqs.weight")?.shape[0],
     },
     attention: {
       numHeads,

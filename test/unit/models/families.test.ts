@@ -168,7 +168,7 @@ describe("GGUF metadata", () => {
     expect(spec.ropeFactors).toBe(16);
     expect(createWeightMap(checkpoint, spec, names).dense).toContainEqual({ ref: "ropeFactors", shape: [16] });
     const wrong = gguf("mixtral", {}, [tensorOf("rope_freqs.weight", [15])]);
-    expect(() => createWeightMap(wrong, spec, names)).toThrow(/"rope_freqs.weight" \[16\], got \[15\]/);
+    expect(() => describeModel(wrong)).toThrow(/"rope_freqs.weight" \[16\], got \[15\]/);
   });
 
   test.each([
