@@ -100,7 +100,7 @@ it("a GGUF file with a factor for every pair", async () => {
     "llama.rope.freq_base": 100,
     "llama.attention.layer_norm_rms_epsilon": 1e-5,
   };
-  const model = randomGguf(metadata, ["rope_freqs.weight", "output.weight"]);
+  const model = randomGguf(metadata, { "rope_freqs.weight": [6], "output.weight": [103, 44] });
   expect(model.spec).toMatchObject({ ropeFactors: 6, tiedEmbeddings: false });
   const { ids } = await agrees(model);
   const [plain, stretched] = [{ ...model.spec, ropeFactors: undefined }, model.spec].map(
