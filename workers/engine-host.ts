@@ -6,6 +6,7 @@ import { transfer } from "comlink";
 import type { EngineHostApi, WireGenerateOptions, WireLoadOptions } from "../src/client/protocol.ts";
 import type {
   AdapterSummary,
+  Advice,
   LoadProgress,
   MemoryPlan,
   ResidencyLayer,
@@ -153,6 +154,10 @@ export class EngineHost implements EngineHostApi {
 
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan> {
     return this.#loaded().setBudget(gpuBudgetBytes);
+  }
+
+  async advice(): Promise<Advice> {
+    return this.#loaded().advice();
   }
 
   async residency(): Promise<ResidencyLayer[]> {

@@ -7,6 +7,7 @@
 import type { ModelSpec } from "../models/spec.ts";
 import type {
   AdapterSummary,
+  Advice,
   GenerateOptions,
   LoadOptions,
   LoadProgress,
@@ -50,6 +51,7 @@ export interface EngineHostApi {
   stats(): Promise<Stats>;
   memory(): Promise<MemoryPlan>;
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan>;
+  advice(): Promise<Advice>;
   residency(): Promise<ResidencyLayer[]>;
   watch(listener: ((event: StepEvent) => void) | null): Promise<void>;
   startTrace(): Promise<void>;
