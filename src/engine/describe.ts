@@ -158,9 +158,10 @@ function expertFacts(spec: ModelSpec, weights: WeightMap): ExpertFacts | null {
 function storageShares({ tensors }: Checkpoint): StorageShare[] {
   const bytesOf = new Map<DType, number>();
   let total = 0;
-  for (const { dtype, byteLength } of tensors.values()) {
-    bytesOf.set(dtype, (bytesOf.get(dtype) ?? 0) + byteLength);
-    total += byteLength;
+  for (const { dtype, byteLength, scales } of tensors.values()) {
+    const bytes = byteLength + (scales?.byteLength ?? 0);
+    bytesOf.set(dtype, (bytesOf.get(dtype) ?? 0) + bytes);
+    total += bytes;
   }
   const shares = [...bytesOf].map(([dtype, bytes]) => ({ dtype, bytes, share: total === 0 ? 0 : bytes / total }));
   return shares.sort((a, b) => b.bytes - a.bytes);

@@ -15,7 +15,8 @@ import {
   MAX_WIDTH,
 } from "./bounds.ts";
 import { type Fields, readFields } from "./fields.ts";
-import type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec, YarnSpec } from "./spec.ts";
+import { GGUF_ROPE_KINDS, ggufRopeScaling, HF_ROPE_KINDS, hfRopeScaling } from "./rope-scaling.ts";
+import type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec, RopeScaling, YarnSpec } from "./spec.ts";
 
 /** The shared part of a configuration. */
 export interface Common {
@@ -46,6 +47,10 @@ export function readCommon(checkpoint: Checkpoint, architecture: string): Common
       `${where}: expected an even head dimension and as many or fewer elements that turn, got ${headDim}, ${ropeDims}`,
     );
   }
+  const { ropeFactors = ropeDims / 2 } = common.model;
+  if (ropeFactors !== ropeDims / 2) {
+    throw new FormatError(`${where}: expected "rope_freqs.weight" [${ropeDims / 2}], got [${ropeFactors}]`);
+  }
   return common;
 }
 
@@ -73,6 +78,7 @@ function fromGguf(checkpoint: Checkpoint, architecture: string): Common {
       normEps: fields.positive(key("attention.layer_norm_rms_epsilon")),
       tiedEmbeddings: !checkpoint.tensors.has("output.weight"),
       stopIds: fields.ids("tokenizer.ggml.eos_token_id", vocabSize),
+      ropeFactors: checkpoint.tensors.get("rope_freqs.weight")?.shape[0],
     },
     attention: {
       numHeads,
@@ -83,6 +89,7 @@ function fromGguf(checkpoint: Checkpoint, architecture: string): Common {
       qkNorm: false,
       ropeDims: ropeDims === headDim ? undefined : ropeDims,
       yarn: ggufYarn(fields, key),
+      ropeScaling: ggufRopeScaling(fields, key),
     },
   };
 }
@@ -97,8 +104,8 @@ function ggufVocabSize(checkpoint: Checkpoint, fields: Fields, key: string): num
 }
 
 function ggufYarn(fields: Fields, key: (name: string) => string): YarnSpec | undefined {
-  fields.only(key("rope.scaling.type"), "none", "yarn");
-  if (!fields.has(key("rope.scaling.type")) || fields.text(key("rope.scaling.type")) === "none") return undefined;
+  fields.only(key("rope.scaling.type"), ...GGUF_ROPE_KINDS);
+  if (!fields.has(key("rope.scaling.type")) || fields.text(key("rope.scaling.type")) !== "yarn") return undefined;
   fields.only(key("rope.scaling.attn_factor"), 1);
   fields.only(key("rope.scaling.yarn_log_multiplier"), 0);
   return {
@@ -117,9 +124,9 @@ function fromHf(checkpoint: Checkpoint, architecture: string): Common {
   const vocabSize = fields.int("vocab_size", { max: MAX_VOCAB });
   const numHeads = fields.int("num_attention_heads", { max: MAX_HEADS });
   const headDim = intOr(fields, "head_dim", MAX_HEAD_DIM, hiddenSize / numHeads);
-  const ropeDims = fields.has("partial_rotary_factor")
-    ? Math.trunc(headDim * fields.positive("partial_rotary_factor"))
-    : headDim;
+  const rope = ropeRecord(checkpoint.config, fields);
+  const partial = fields.has("partial_rotary_factor") ? fields : rope;
+  const ropeDims = Math.trunc(headDim * positiveOr(partial, "partial_rotary_factor", 1));
   return {
     isGguf: false,
     fields,
@@ -142,22 +149,29 @@ function fromHf(checkpoint: Checkpoint, architecture: string): Common {
       window: null,
       qkNorm: false,
       ropeDims: ropeDims === headDim ? undefined : ropeDims,
-      ...hfRope(checkpoint.config, fields),
+      ...hfRope(fields, rope),
     },
   };
 }
 
-/** Base and stretch of the rotation: beside the other fields, or in one of the records that hold them. */
-function hfRope(
-  config: Readonly<Record<string, unknown>>,
-  fields: Fields,
-): { ropeTheta: number; yarn: YarnSpec | undefined } {
+/** The record that holds what a folder says of positions beside the other fields; empty when it has none. */
+function ropeRecord(config: Readonly<Record<string, unknown>>, fields: Fields): Fields {
   const name = fields.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  const nested = readFields(fields.has(name) ? record(config[name], name) : {}, `config.json, "${name}"`);
+  return readFields(fields.has(name) ? record(config[name], name) : {}, `config.json, "${name}"`);
+}
+
+/** Base and stretch of the rotation: beside the other fields, or in the record. */
+function hfRope(
+  fields: Fields,
+  nested: Fields,
+): { ropeTheta: number; yarn: YarnSpec | undefined; ropeScaling: RopeScaling | undefined } {
   const ropeTheta = nested.has("rope_theta") ? nested.positive("rope_theta") : positiveOr(fields, "rope_theta", 10_000);
   const kind = nested.has("rope_type") ? "rope_type" : "type";
-  nested.only(kind, "default", "yarn");
-  if (!nested.has(kind) || nested.text(kind) === "default") return { ropeTheta, yarn: undefined };
+  nested.only(kind, ...HF_ROPE_KINDS);
+  if (!nested.has(kind) || nested.text(kind) !== "yarn") {
+    const ropeScaling = nested.has(kind) ? hfRopeScaling(nested, nested.text(kind)) : undefined;
+    return { ropeTheta, yarn: undefined, ropeScaling };
+  }
   for (const key of ["attention_factor", "mscale", "mscale_all_dim"]) nested.only(key);
   const yarn = {
     factor: nested.positive("factor"),
@@ -166,7 +180,7 @@ function hfRope(
     betaSlow: positiveOr(nested, "beta_slow", 1),
     truncate: flagOr(nested, "truncate", true),
   };
-  return { ropeTheta, yarn };
+  return { ropeTheta, yarn, ropeScaling: undefined };
 }
 
 function record(value: unknown, name: string): Readonly<Record<string, unknown>> {

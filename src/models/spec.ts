@@ -18,6 +18,22 @@ export interface YarnSpec {
   readonly truncate: boolean;
 }
 
+/**
+ * Other ways to stretch rotary angles. `linear`: all turn `factor` times slower. `llama3`: pairs that turn less than
+ * `lowFreqFactor` times within `originalContext` do, those that turn more than `highFreqFactor` times are left alone, those
+ * between are mixed.
+ */
+export type RopeScaling =
+  | { readonly kind: "linear"; readonly factor: number }
+  | {
+      readonly kind: "llama3";
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      /** Context length before the stretch, in tokens. */
+      readonly originalContext: number;
+    };
+
 /** Grouped-query attention of one layer. What is optional is absent in most models. */
 export interface AttentionSpec {
   readonly numHeads: number;
@@ -36,6 +52,8 @@ export interface AttentionSpec {
   /** The first elements of a head that turn; all of them when absent. */
   readonly ropeDims?: number | undefined;
   readonly yarn?: YarnSpec | undefined;
+  /** Instead of `yarn`. */
+  readonly ropeScaling?: RopeScaling | undefined;
   /** Factor on the scores; 1 / sqrt(headDim) when absent. */
   readonly scale?: number | undefined;
   /** Biases on the projections of queries, keys and values; of the output. */
@@ -108,10 +126,12 @@ export interface ModelSpec {
   readonly embeddingScale?: number | undefined;
   readonly residualScale?: number | undefined;
   readonly logitScale?: number | undefined;
+  /** Length of the tensor `ropeFactors`, where there is one: pair j of a head turns that many times slower, in all layers. */
+  readonly ropeFactors?: number | undefined;
 }
 
 /** Canonical names of the tensors outside the layers, and of one layer's. */
-export type ModelTensor = "embed" | "outputNorm" | "head";
+export type ModelTensor = "embed" | "outputNorm" | "head" | "ropeFactors";
 export type LayerTensor =
   | "attnNorm"
   | "attnOutputNorm"

@@ -21,6 +21,7 @@ export function expectedDense(spec: ModelSpec): ExpectedTensor[] {
     { ref: "embed", shape: embedShape },
     { ref: "outputNorm", shape: [spec.hiddenSize] },
   ];
+  if (spec.ropeFactors !== undefined) expected.push({ ref: "ropeFactors", shape: [spec.ropeFactors] });
   if (!spec.tiedEmbeddings) expected.push({ ref: "head", shape: embedShape });
   spec.layers.forEach((layer, index) => {
     for (const [name, shape] of layerTensors(layer, spec.hiddenSize)) {

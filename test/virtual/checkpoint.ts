@@ -1,6 +1,6 @@
 /** Virtual checkpoints: from what is wanted to named files whose bytes are made as they are read. Runs in browsers too. */
 import type { DType } from "../../src/formats/dtype.ts";
-import { ggufTokenizerJson } from "../../src/tokenizer/gguf-vocabulary.ts";
+import { ggufVocabulary } from "../../src/tokenizer/gguf-vocabulary.ts";
 import type { Typed } from "../fixtures/make-gguf.ts";
 import { type Blueprint, type Container, vocabularyMetadata } from "./blueprint.ts";
 import { ggufFiles } from "./gguf-files.ts";
@@ -38,7 +38,7 @@ export function virtualFiles(blueprint: Blueprint, options: FilesOptions): Virtu
   }
   const files = safetensorsFiles(blueprint, bytes, shardBytes);
   if (vocabularySize > 0) {
-    files.set("tokenizer.json", textFile(JSON.stringify(ggufTokenizerJson(plain(vocabulary())))));
+    files.set("tokenizer.json", textFile(JSON.stringify(ggufVocabulary(plain(vocabulary()))?.json)));
   }
   return { files, entry: undefined };
 }
