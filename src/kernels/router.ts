@@ -2,6 +2,9 @@
 
 import chooseByBiasedScore from "../../shaders/lib/choose-by-biased-score.wgsl?raw";
 import chooseByLogit from "../../shaders/lib/choose-by-logit.wgsl?raw";
+import chooseByScore from "../../shaders/lib/choose-by-score.wgsl?raw";
+import groupsChosen from "../../shaders/lib/groups.wgsl?raw";
+import groupsNone from "../../shaders/lib/groups-none.wgsl?raw";
 import scoreSigmoid from "../../shaders/lib/score-sigmoid.wgsl?raw";
 import scoreSoftmax from "../../shaders/lib/score-softmax.wgsl?raw";
 import text from "../../shaders/router.wgsl?raw";
@@ -17,6 +20,8 @@ export interface RouterSite {
   readonly routingScale: number;
   /** Softmax over all experts when absent. */
   readonly scoring?: "softmax" | "sigmoid" | undefined;
+  /** Experts are chosen within the best of their groups only; absent: among all. */
+  readonly groups?: RouterGroups | undefined;
   /** Added to scores for choosing only [numExperts]. */
   readonly bias?: LedgerBuffer | undefined;
   /** Router logits [tokens, logitsStride]. */
@@ -30,24 +35,37 @@ export interface RouterSite {
   readonly routingAt: number;
 }
 
+/** Groups of neighbours of equal size, and how many of them are open to a token. */
+export interface RouterGroups {
+  readonly count: number;
+  readonly used: number;
+  /** What a group is worth: its best expert, or the sum of its best two. */
+  readonly worth: "best" | "best two";
+}
+
 export const MAX_EXPERTS = 1024;
 export const MAX_TOP_K = 64;
+/** A thread for each. */
+export const MAX_GROUPS = 64;
 
-/** @throws UnsupportedError beyond MAX_EXPERTS or MAX_TOP_K. */
+/** @throws UnsupportedError beyond MAX_EXPERTS, MAX_TOP_K or MAX_GROUPS, or for groups that cannot hold the top k. */
 export function router(host: KernelHost, site: RouterSite): (tokens: number) => Command {
   if (site.numExperts > MAX_EXPERTS || site.topK > MAX_TOP_K) {
     throw new UnsupportedError(
       `${site.numExperts} experts, top ${site.topK}: the router takes up to ${MAX_EXPERTS} and ${MAX_TOP_K}.`,
     );
   }
-  const { scoring = "softmax", bias } = site;
+  const { scoring = "softmax", bias, groups } = site;
+  if (groups) checkGroups(site, groups);
+  const chosenBy = bias ? BIASED_SCORE : groups?.worth === "best two" ? SCORE : LOGIT;
   const fragments = [
     REDUCE,
     { text: scoring === "softmax" ? scoreSoftmax : scoreSigmoid },
-    { text: bias ? chooseByBiasedScore : chooseByLogit },
+    { text: chosenBy.text },
+    { text: groups ? groupsChosen : groupsNone },
   ];
   const bound = host.bind(
-    `router ${scoring}${bias ? " biased" : ""}`,
+    `router ${scoring}${chosenBy.key}${groups ? " groups" : ""}`,
     text,
     fragments,
     {
@@ -58,6 +76,9 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
       routing_at: site.routingAt,
       renormalize: site.renormalize ? 1 : 0,
       routing_scale: site.routingScale,
+      num_groups: groups?.count ?? 1,
+      groups_used: groups?.used ?? 1,
+      group_best: groups?.worth === "best two" ? 2 : 1,
     },
     {
       logits: { buffer: site.logits },
@@ -67,4 +88,18 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
     },
   );
   return (tokens) => dispatch(bound, [tokens, 1]);
+}
+
+const BIASED_SCORE = { key: " biased", text: chooseByBiasedScore };
+const SCORE = { key: " by score", text: chooseByScore };
+const LOGIT = { key: "", text: chooseByLogit };
+
+function checkGroups({ numExperts, topK }: RouterSite, { count, used, worth }: RouterGroups): void {
+  const size = numExperts / count;
+  const isWhole = Number.isInteger(size) && size >= (worth === "best" ? 1 : 2);
+  if (isWhole && count <= MAX_GROUPS && used <= count && topK <= used * size) return;
+  throw new UnsupportedError(
+    `Top ${topK} of ${numExperts} experts in ${used} of ${count} groups: the router takes up to ${MAX_GROUPS} groups of ` +
+      `equal size${worth === "best" ? "" : ", of two or more experts,"} whose open ones hold the top k.`,
+  );
 }

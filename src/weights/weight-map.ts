@@ -7,7 +7,7 @@ import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
 import { BLOCKS, isPlain, type PlainDType, storedBytes } from "../formats/dtype.ts";
 import type { TensorNames } from "../models/family.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
+import { type ExpectedTensor, expectedDense, type Shape, type TensorRef } from "./expected.ts";
 import { buildExpertTable, EXPERT_MATRICES, type ExpertTable, type SlotLayout } from "./expert-table.ts";
 import { type MatrixLayout, matrixLayout } from "./layout.ts";
 import { readRange, readRanges } from "./ranges.ts";
@@ -138,9 +138,9 @@ function resolve(
     return undefined;
   };
   const entries = new Map<string, Entry>();
-  for (const { ref, shape } of expectedDense(spec)) {
+  for (const { ref, shape, stacked } of expectedDense(spec)) {
     const name = typeof ref === "string" ? names.model(ref) : names.layer(ref.layer, ref.name);
-    const tensor = lookUp(name, shape);
+    const tensor = lookUp(name, storedShape(shape, stacked));
     if (tensor) entries.set(keyOf(ref), { ref, shape, tensor });
   }
   const tables = new Map<number, ExpertTable>();
@@ -152,6 +152,12 @@ function resolve(
   if (problems.length > 0) throw new FormatError(describeProblems(checkpoint, problems));
   refuseUnread(checkpoint, names, read, spec.architecture);
   return { entries, tables };
+}
+
+/** `shape`, or that of a tensor with `stacked` matrices that make one of `shape`. */
+function storedShape([rows, cols]: Shape, stacked: number | undefined): readonly number[] {
+  if (cols === undefined) return [rows];
+  return stacked === undefined ? [rows, cols] : [stacked, rows / stacked, cols];
 }
 
 /** Equal, but for a matrix of one row that is stored as a vector. */
