@@ -3,7 +3,8 @@
  * cache and the slots as they are, and only the step's uniforms change from token to token. The kept rows make it
  * replayable: from any MoE layer's router on, the commands can run again with nothing else than what that layer wrote.
  * Dispatches: 7 in a dense layer, 10 in an MoE layer with a latent (9 without); one more for gates of
- * the heads' outputs or a norm over all of them, two more for a shared expert, three or four more for attention to latents.
+ * the heads' outputs or a norm over all of them, two more for a shared expert, three or four more for attention that
+ * caches latents.
  */
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
