@@ -162,7 +162,6 @@ describe("GGUF metadata", () => {
     ["qwen3moe", { "qwen3moe.rope.scaling.type": "linear" }, /"qwen3moe.rope.scaling.type" is "linear"; supported/],
     ["glm4moe", { "glm4moe.expert_group_count": 4 }, /expert_group_count" is 4; supported/],
     ["qwen3moe", { "qwen3moe.expert_gating_func": 9 }, /expert_gating_func" is 9/],
-    ["deepseek2", {}, /Architecture deepseek2 is not supported; supported: .*qwen3moe.*gpt-oss/],
     ["lfm2moe", {}, /Architecture lfm2moe is not supported/],
     ["latent-moe", {}, /Architecture nemotron_h_moe is not supported/],
   ])("%s refuses %o", (arch, config, message) => {
