@@ -2,6 +2,8 @@
  * Attention whose cache holds latents. Keys and values are never made: a head's part of `kUp` goes into its query, its
  * part of `vUp` behind its output, and between them all heads attend to the latents themselves, each a key with the
  * shared part behind it and a value without. The numbers are those of the keys and values up to the order of sums.
+ * Prefill does the same: to make the keys and values of a head takes rank * (plain + value) products a position, 131,072
+ * at DeepSeek's sizes, and would save a chunk of 128 tokens 768 * 128 = 98,304.
  * Seven dispatches in place of the three of plain attention in a decode step, six where queries are not compressed.
  */
 import type { BufferRange } from "../gpu/pipelines.ts";

@@ -5,6 +5,7 @@ import headInput from "../../shaders/lib/head-input.wgsl?raw";
 import stageColumns from "../../shaders/lib/stage-head-columns.wgsl?raw";
 import stageRows from "../../shaders/lib/stage-head-rows.wgsl?raw";
 import tile from "../../shaders/lib/tile.wgsl?raw";
+import { UnsupportedError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { type Command, dispatch } from "../gpu/queue.ts";
 import { ceilDiv } from "../util/math.ts";
@@ -12,7 +13,12 @@ import { type HeadRows, type HeadVectors, headMatrixBytes, headMatrixFragments, 
 import type { KernelHost } from "./kernel.ts";
 import { TILE } from "./matmul.ts";
 
-/** `x` through each head's part of `part.matrix` to `out`, whose rows begin with head 0. @throws UsageError. */
+const MAX_GRID = 65_535; // workgroups of one dimension
+
+/**
+ * `x` through each head's part of `part.matrix` to `out`, whose rows begin with head 0.
+ * @throws UsageError for a part that is not in the matrix; UnsupportedError for more heads than one dispatch takes.
+ */
 export function headMatmul(
   host: KernelHost,
   part: HeadRows,
@@ -22,6 +28,12 @@ export function headMatmul(
 ): (tokens: number) => Command {
   const isRows = part.outputs === "rows";
   const outputs = isRows ? part.numRows : part.numCols;
+  const tiles = part.numHeads * ceilDiv(outputs, TILE);
+  if (tiles > MAX_GRID) {
+    throw new UnsupportedError(
+      `${part.numHeads} heads of ${outputs} outputs: up to ${MAX_GRID} tiles of ${TILE} at once.`,
+    );
+  }
   const bound = host.bind(
     `head-matmul ${part.outputs} ${part.matrix.dtype}`,
     text,
@@ -43,6 +55,5 @@ export function headMatmul(
       weights: { buffer: part.matrix.buffer },
     },
   );
-  const tiles = part.numHeads * ceilDiv(outputs, TILE);
   return (tokens) => dispatch(bound, [tiles, ceilDiv(tokens, TILE)], ceilDiv(tokens, TILE) * headMatrixBytes(part));
 }

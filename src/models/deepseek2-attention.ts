@@ -1,7 +1,7 @@
 /** Attention of DeepSeek-V2 and V3 as the two containers describe it: dimensions of heads and latents, and the stretch. */
 import { FormatError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
-import { MAX_HEAD_DIM, MAX_HEADS, MAX_WIDTH } from "./bounds.ts";
+import { MAX_HEAD_DIM, MAX_HEADS, MAX_LATENT, MAX_WIDTH } from "./bounds.ts";
 import { type Frame, flagOr, ggufYarn, hfRope, intOr, positiveOr } from "./common.ts";
 import type { AttentionSpec, YarnSpec } from "./spec.ts";
 
@@ -31,7 +31,7 @@ function fromGguf(checkpoint: Checkpoint, { fields, key }: Frame): AttentionSpec
     ropeTheta: positiveOr(fields, key("rope.freq_base"), 10_000),
     ropePairing: "interleaved",
     latent: {
-      rank: fields.int(key("attention.kv_lora_rank"), { max: MAX_WIDTH }),
+      rank: fields.int(key("attention.kv_lora_rank"), { max: MAX_LATENT }),
       valueDim: fields.int(own("attention.value_length"), { max: MAX_HEAD_DIM }),
       queryRank: intOr(fields, key("attention.q_lora_rank"), MAX_WIDTH, 0, 0) || undefined,
       split: checkpoint.tensors.has("blk.0.attn_k_b.weight") || undefined,
@@ -53,7 +53,7 @@ function fromHf({ config }: Checkpoint, { fields }: Frame): AttentionSpec {
     ropeTheta,
     ropePairing: flagOr(fields, "rope_interleave", true) ? "interleaved" : "half",
     latent: {
-      rank: fields.int("kv_lora_rank", { max: MAX_WIDTH }),
+      rank: fields.int("kv_lora_rank", { max: MAX_LATENT }),
       valueDim: fields.int("v_head_dim", { max: MAX_HEAD_DIM }),
       queryRank: fields.has("q_lora_rank") ? fields.int("q_lora_rank", { max: MAX_WIDTH }) : undefined,
     },

@@ -6,7 +6,7 @@
  */
 import { FormatError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
-import { MAX_EXPERTS, MAX_LAYERS } from "./bounds.ts";
+import { MAX_EXPERT_GROUPS, MAX_EXPERTS, MAX_LAYERS } from "./bounds.ts";
 import { type Frame, flagOr, intOr, readDense, readFrame, readMoe, withLayers } from "./common.ts";
 import { readLatentAttention } from "./deepseek2-attention.ts";
 import type { ModelDescription, ModelFamily, TensorNames } from "./family.ts";
@@ -103,7 +103,7 @@ function readGroups(
   { numExperts, topK }: MoeSpec,
   worth: ExpertGroups["worth"],
 ): ExpertGroups | undefined {
-  const count = intOr(fields, countKey, numExperts, 1, 0);
+  const count = intOr(fields, countKey, MAX_EXPERT_GROUPS, 1, 0);
   if (count <= 1) return undefined;
   const used = fields.int(usedKey, { max: count });
   const size = numExperts / count;

@@ -232,6 +232,9 @@ describe.each(MODELS)("$title", ({ title, ...config }) => {
       expect(worst(logits, exact)).toBeLessThan(BOUND);
       expect(bitDifference(otherLogits, logits)).toBe("");
     }
+    const latents = config.num_hidden_layers * 48 * Math.ceil((config.kv_lora_rank + config.qk_rope_head_dim) / 4) * 16;
+    expect(engine.stats().gpuBytes.kv).toBe(session.kvBytes);
+    expect(session.kvBytes - latents).toBeLessThan(4 * config.vocab_size + 16); // and the logits
     engine.dispose();
     paged.dispose();
   });

@@ -1,6 +1,6 @@
 /** Products of heads with their own parts of a matrix, for one token and for many. */
 import { describe, expect, test } from "vitest";
-import { UsageError } from "../../../src/errors.ts";
+import { UnsupportedError, UsageError } from "../../../src/errors.ts";
 import type { DType } from "../../../src/formats/dtype.ts";
 import { headMatmul } from "../../../src/kernels/head-matmul.ts";
 import type { HeadRows } from "../../../src/kernels/head-matrix.ts";
@@ -81,6 +81,21 @@ describe.each(["rows", "columns"] as const)("%s", (outputs) => {
     const sizes = { tokens: random.int(1, 40), numHeads: random.int(1, 6), cols: random.int(1, 90) };
     return compare("F32", { ...sizes, rowStride, firstRow, numRows, outputs });
   });
+});
+
+test("more heads than one dispatch takes are refused", () => {
+  const matrix = { dtype: "F32", rows: 65_536, quadsPerRow: 1, buffer: bench.canaries(64) } as const;
+  const part: HeadRows = {
+    matrix,
+    numHeads: 65_536,
+    rowStride: 1,
+    firstRow: 0,
+    numRows: 1,
+    numCols: 4,
+    outputs: "rows",
+  };
+  const vectors = { buffer: bench.canaries(64), at: 0, stride: 4, tokenStride: 16 };
+  expect(() => headMatmul(bench.host(), part, vectors, vectors, bench.step(0, 1))).toThrow(UnsupportedError);
 });
 
 test.each([

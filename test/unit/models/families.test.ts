@@ -329,7 +329,7 @@ const VALUES = fc.oneof(
   fc.constantFrom<unknown>(0, -1, 1, 2, 3, 64, 4096, 2 ** 20, 2 ** 53, 1e308, 2n ** 63n, undefined, Number.NaN),
 );
 
-test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe"])(
+test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe", "deepseek2"])(
   "%s with any values at all is a model or a named error",
   (arch) => {
     const checkpoint = gguf(arch);
