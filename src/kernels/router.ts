@@ -5,8 +5,12 @@ import chooseByLogit from "../../shaders/lib/choose-by-logit.wgsl?raw";
 import chooseByScore from "../../shaders/lib/choose-by-score.wgsl?raw";
 import groupsChosen from "../../shaders/lib/groups.wgsl?raw";
 import groupsNone from "../../shaders/lib/groups-none.wgsl?raw";
+import missesIgnored from "../../shaders/lib/misses-ignored.wgsl?raw";
+import missesWatched from "../../shaders/lib/misses-watched.wgsl?raw";
 import scoreSigmoid from "../../shaders/lib/score-sigmoid.wgsl?raw";
 import scoreSoftmax from "../../shaders/lib/score-softmax.wgsl?raw";
+import slotFixed from "../../shaders/lib/slot-fixed.wgsl?raw";
+import slotLookedUp from "../../shaders/lib/slot-looked-up.wgsl?raw";
 import text from "../../shaders/router.wgsl?raw";
 import { UnsupportedError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
@@ -27,12 +31,27 @@ export interface RouterSite {
   /** Router logits [tokens, logitsStride]. */
   readonly logits: LedgerBuffer;
   readonly logitsStride: number;
-  /** Residency table and where this layer's row begins, in words. */
-  readonly residency: LedgerBuffer;
+  /** Residency table and where this layer's row begins, in words; without a table every expert is in the slot of its number. */
+  readonly residency: LedgerBuffer | undefined;
   readonly residencyAt: number;
   /** [tokens, 3, topK] words from `routingAt`: expert ids, slots, routing weights. */
   readonly routing: LedgerBuffer;
   readonly routingAt: number;
+  /** For a decode step, which finds out by itself what it misses. */
+  readonly watch?: MissWatch | undefined;
+}
+
+/** How a decode step's router marks misses and names what else might be wanted. */
+export interface MissWatch {
+  /** `Step` uniform: layers to run on for after a miss, hints to give. */
+  readonly step: LedgerBuffer;
+  /** [first missing MoE layer, halted] u32. */
+  readonly miss: LedgerBuffer;
+  /** Number of this layer among the MoE layers, of how many. */
+  readonly moe: number;
+  readonly numMoe: number;
+  /** Word of `routing` where the hints go. */
+  readonly hintsAt: number;
 }
 
 /** Groups of neighbours of equal size, and how many of them are open to a token. */
@@ -55,7 +74,7 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
       `${site.numExperts} experts, top ${site.topK}: the router takes up to ${MAX_EXPERTS} and ${MAX_TOP_K}.`,
     );
   }
-  const { scoring = "softmax", bias, groups } = site;
+  const { scoring = "softmax", bias, groups, residency, watch } = site;
   if (groups) checkGroups(site, groups);
   const chosenBy = bias ? BIASED_SCORE : groups?.worth === "best two" ? SCORE : LOGIT;
   const fragments = [
@@ -63,9 +82,12 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
     { text: scoring === "softmax" ? scoreSoftmax : scoreSigmoid },
     { text: chosenBy.text },
     { text: groups ? groupsChosen : groupsNone },
+    { text: residency ? slotLookedUp : slotFixed },
+    { text: watch ? missesWatched : missesIgnored },
   ];
+  const choices = `${chosenBy.key}${groups ? " groups" : ""}${residency ? "" : " fixed"}${watch ? " watched" : ""}`;
   const bound = host.bind(
-    `router ${scoring}${chosenBy.key}${groups ? " groups" : ""}`,
+    `router ${scoring}${choices}`,
     text,
     fragments,
     {
@@ -79,12 +101,16 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
       num_groups: groups?.count ?? 1,
       groups_used: groups?.used ?? 1,
       group_best: groups?.worth === "best two" ? 2 : 1,
+      hints_at: watch?.hintsAt ?? 0,
+      moe: watch?.moe ?? 0,
+      num_moe: watch?.numMoe ?? 0,
     },
     {
       logits: { buffer: site.logits },
-      residency: { buffer: site.residency },
       routing: { buffer: site.routing },
+      ...(residency ? { residency: { buffer: residency } } : {}),
       ...(bias ? { selection_bias: { buffer: bias } } : {}),
+      ...(watch ? { step: { buffer: watch.step }, miss: { buffer: watch.miss } } : {}),
     },
   );
   return (tokens) => dispatch(bound, [tokens, 1]);
