@@ -24,6 +24,7 @@ export function scratchBytes(sizes: Sizes) {
     y: rows(sizes.hidden), // [T, hidden] output of a block
     qkv: rows(sizes.qkv), // [T, (H + 2K) d], with output gates (2H + 2K) d
     attention: rows(sizes.attention), // [T, H d]
+    latentHeads: rows(sizes.latentHeads), // [T, H rank] queries, then outputs, in the space of the latents
     gateUp: rows(2 * sizes.denseInner), // [T, 2 inner]
     denseAct: rows(sizes.denseInner), // [T, inner]
     router: rows(sizes.routerRow), // [T, logits | latent | gate of the shared expert]
@@ -115,7 +116,7 @@ export function writeStep(gpu: Gpu, scratch: Scratch, position: number, tokens: 
 /** Cosines and sines of `count` positions from `pos` [count, dims / 2, 2], computed in f64. */
 export function ropeAngles(kind: Omit<RopeTable, "buffer">, pos: number, count: number): Float32Array<ArrayBuffer> {
   const half = kind.dims / 2;
-  const size = kind.yarn ? 1 + 0.1 * Math.log(Math.max(1, kind.yarn.factor)) : 1;
+  const size = kind.yarn ? (kind.yarn.size ?? 1 + 0.1 * Math.log(Math.max(1, kind.yarn.factor))) : 1;
   const table = new Float32Array(count * half * 2);
   for (let t = 0; t < count; t++) {
     for (let j = 0; j < half; j++) {

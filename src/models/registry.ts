@@ -2,6 +2,7 @@
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { afmoe } from "./afmoe.ts";
+import { deepseek2 } from "./deepseek2.ts";
 import type { ModelDescription, ModelFamily } from "./family.ts";
 import { glm4 } from "./glm4.ts";
 import { glm4Moe } from "./glm4-moe.ts";
@@ -27,6 +28,7 @@ const FAMILIES: readonly ModelFamily[] = [
   qwen2,
   granite,
   glm4,
+  deepseek2,
 ];
 
 /**

@@ -7,7 +7,7 @@ import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
 import { BLOCKS, isPlain, type PlainDType } from "../formats/dtype.ts";
 import type { TensorNames } from "../models/family.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
+import { type ExpectedTensor, expectedDense, type Shape, type TensorRef } from "./expected.ts";
 import { buildExpertTable, type ExpertTable, packExpert, type SlotLayout } from "./expert-table.ts";
 import { type MatrixLayout, matrixLayout } from "./layout.ts";
 import { packMatrix } from "./packing.ts";
@@ -131,11 +131,14 @@ function resolve(
     return undefined;
   };
   const entries = new Map<string, Entry>();
-  for (const { ref, shape } of expectedDense(spec)) {
+  for (const { ref, shape, stacked } of expectedDense(spec)) {
     const name = typeof ref === "string" ? names.model(ref) : names.layer(ref.layer, ref.name);
     const half = typeof ref === "string" ? undefined : names.half?.(ref.name);
     const [rows, cols] = shape;
-    const tensor = lookUp(name, half === undefined || cols === undefined ? shape : [2 * rows, cols]);
+    const tensor = lookUp(
+      name,
+      half === undefined || cols === undefined ? storedShape(shape, stacked) : [2 * rows, cols],
+    );
     const stored = tensor && cols !== undefined ? storedMatrix(tensor, rows, cols, { half }) : undefined;
     if (tensor) entries.set(keyOf(ref), { ref, shape, tensor, stored });
   }
@@ -148,6 +151,12 @@ function resolve(
   if (problems.length > 0) throw new FormatError(describeProblems(checkpoint, problems));
   refuseUnread(checkpoint, names, read, spec.architecture);
   return { entries, tables };
+}
+
+/** `shape`, or that of a tensor with `stacked` matrices that make one of `shape`. */
+function storedShape([rows, cols]: Shape, stacked: number | undefined): readonly number[] {
+  if (cols === undefined) return [rows];
+  return stacked === undefined ? [rows, cols] : [stacked, rows / stacked, cols];
 }
 
 /** Equal, but for a matrix of one row that is stored as a vector. */

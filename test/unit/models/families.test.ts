@@ -203,7 +203,6 @@ describe("GGUF metadata", () => {
     ],
     ["glm4moe", { "glm4moe.expert_group_count": 4 }, /expert_group_count" is 4; supported/],
     ["qwen3moe", { "qwen3moe.expert_gating_func": 9 }, /expert_gating_func" is 9/],
-    ["deepseek2", {}, /Architecture deepseek2 is not supported; supported: .*qwen3moe.*gpt-oss/],
     ["lfm2moe", {}, /Architecture lfm2moe is not supported/],
     ["latent-moe", {}, /Architecture nemotron_h_moe is not supported/],
   ])("%s refuses %o", (arch, config, message) => {
@@ -472,7 +471,7 @@ const VALUES = fc.oneof(
   fc.constantFrom<unknown>(0, -1, 1, 2, 3, 64, 4096, 2 ** 20, 2 ** 53, 1e308, 2n ** 63n, undefined, Number.NaN),
 );
 
-test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe"])(
+test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe", "deepseek2"])(
   "%s with any values at all is a model or a named error",
   (arch) => {
     const checkpoint = gguf(arch);
