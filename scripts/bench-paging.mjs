@@ -124,7 +124,8 @@ async function paired(call, { tokens, rounds }, prompt, { url, options }) {
   }
   await call("close", "tested");
   const per = (/** @type {string} */ name) =>
-    runs.reduce((sum, run) => sum + (run[name] ?? 0), 0) / runs.reduce((sum, { decodeTokens = 0 }) => sum + decodeTokens, 0);
+    runs.reduce((sum, run) => sum + (run[name] ?? 0), 0) /
+    runs.reduce((sum, { decodeTokens = 0 }) => sum + decodeTokens, 0);
   return {
     slots: memory.slotsPerLayer,
     ratio: median(ratios),
@@ -254,9 +255,13 @@ try {
   ensureDependencies();
   const { build } = await import("./build.mjs");
   build("library");
-  console.log("link     budget      mode                      of full   tok/s  rounds  clean   loads  link bytes stall ms  used/void  (a token)");
+  console.log(
+    "link     budget      mode                      of full   tok/s  rounds  clean   loads  link bytes stall ms  used/void  (a token)",
+  );
   const figures = await run(settings);
-  console.log(`\n${figures.model} on ${figures.adapter}, Chromium ${figures.browser}, ${settings.tokens} tokens x ${settings.rounds}`);
+  console.log(
+    `\n${figures.model} on ${figures.adapter}, Chromium ${figures.browser}, ${settings.tokens} tokens x ${settings.rounds}`,
+  );
   const curve = figures.cold.map(({ at, share }) => `${at}: ${(share * 100).toFixed(1)} %`);
   console.log(`share of the file fetched from cold at 25 %, prompt of ${figures.prompt.length}: ${curve.join(", ")}`);
   if (settings.json) writeFileSync(settings.json, `${JSON.stringify(figures, null, 2)}\n`);

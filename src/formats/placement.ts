@@ -2,12 +2,14 @@
 import { FormatError } from "../errors.ts";
 import type { TensorInfo } from "./checkpoint.ts";
 
+type Placed = Pick<TensorInfo, "name" | "offset" | "byteLength">;
+
 /**
  * Checks the tensors of one shard.
  * @param label what messages call the shard.
  * @throws FormatError naming two tensors that overlap.
  */
-export function refuseOverlaps(label: string, tensors: Iterable<TensorInfo>): void {
+export function refuseOverlaps(label: string, tensors: Iterable<Placed>): void {
   const sorted = inOrder(tensors);
   sorted.forEach((tensor, i) => {
     const before = sorted[i - 1];
@@ -24,7 +26,7 @@ export function refuseOverlaps(label: string, tensors: Iterable<TensorInfo>): vo
  * and the bytes of the first are then nobody's. Overlaps must have been refused before.
  * @throws FormatError saying where bytes are left over.
  */
-export function refuseHoles(label: string, tensors: Iterable<TensorInfo>, start: number, end: number): void {
+export function refuseHoles(label: string, tensors: Iterable<Placed>, start: number, end: number): void {
   let at = start;
   for (const { offset, byteLength, name } of inOrder(tensors)) {
     if (offset !== at) throw new FormatError(`${label}: bytes ${at} to ${offset}, before "${name}", are of no tensor`);
@@ -34,6 +36,6 @@ export function refuseHoles(label: string, tensors: Iterable<TensorInfo>, start:
 }
 
 /** Those that have bytes, by place. */
-function inOrder(tensors: Iterable<TensorInfo>): TensorInfo[] {
+function inOrder(tensors: Iterable<Placed>): Placed[] {
   return [...tensors].filter(({ byteLength }) => byteLength > 0).sort((a, b) => a.offset - b.offset);
 }
