@@ -45,8 +45,8 @@ export function memoryNeeds(spec: ModelSpec, weights: WeightMap, sizes: Sizes, m
 
 /** About two dozen kernel sites a layer over both phases, 256 bytes of params each; some more for blocks that few have. */
 function paramsBytes({ attention, mlp }: LayerSpec): number {
-  const wide = attention.outputGate || attention.wideQkNorm ? 2 : 0;
-  const shared = mlp.kind === "moe" && mlp.shared ? 8 : 0;
+  const wide = attention?.outputGate || attention?.wideQkNorm ? 2 : 0;
+  const shared = mlp?.kind === "moe" && mlp.shared ? 8 : 0;
   return (24 + wide + shared) * 256;
 }
 
@@ -56,7 +56,7 @@ function stagingBytes({ numMoeLayers, topK, vocab, chunk }: Sizes): number {
   return padded(Math.max(numMoeLayers * routing + vocab * 4 + 16, chunk * routing));
 }
 
-/** Ledger bytes of one session: its keys, values and logits. */
+/** Ledger bytes of one session: its keys and values, the rings of its short convolutions, and its logits. */
 export function sessionBytes(spec: ModelSpec, sizes: Sizes, contextLength: number): number {
   return kvCacheBytes(spec, contextLength, sizes.chunk) + padded(sizes.vocab * 4);
 }

@@ -1,5 +1,5 @@
 /** Widths of the activations of a model, padded to whole quads, the largest over its layers. Plain numbers, no GPU. */
-import type { AttentionSpec, DenseSpec, ModelSpec, MoeSpec } from "../models/spec.ts";
+import type { AttentionSpec, LayerSpec, ModelSpec, MoeSpec, ShortConvSpec } from "../models/spec.ts";
 import { alignUp, ceilDiv } from "../util/math.ts";
 
 /** Tokens that a prefill works on at once. Fixed: the budget must not change it. */
@@ -13,7 +13,9 @@ export interface Sizes {
   /** Tokens of a prefill chunk. */
   readonly chunk: number;
   readonly hidden: number;
+  /** What a mixer of tokens projects its input to: queries, keys, values; or the three parts of a short convolution. */
   readonly qkv: number;
+  /** What a mixer of tokens makes of that, before its output projection. */
   readonly attention: number;
   /** Inner width of dense MLPs and of shared experts. */
   readonly denseInner: number;
@@ -34,16 +36,17 @@ export interface Sizes {
 
 export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
   const moe = moeLayers(spec).map(({ mlp }) => mlp);
-  const attention = spec.layers.map((layer) => layer.attention);
+  const attention = spec.layers.map((layer) => layer.attention).filter((each) => each !== null);
+  const conv = spec.layers.some((layer) => layer.conv) ? spec.hiddenSize : 0;
   const largest = (values: readonly number[]): number => Math.max(0, ...values);
   const routerLogits = largest(moe.map(({ numExperts }) => quads(numExperts)));
   const latent = largest(moe.map(({ latentSize }) => quads(latentSize ?? 0)));
   return {
     chunk,
     hidden: quads(spec.hiddenSize),
-    qkv: largest(attention.map((a) => quads(qkvWidth(a)))),
-    attention: largest(attention.map((a) => quads(a.numHeads * a.headDim))),
-    denseInner: largest(spec.layers.map(({ mlp }) => quads(denseInner(mlp)))),
+    qkv: largest([quads(3 * conv), ...attention.map((a) => quads(qkvWidth(a)))]),
+    attention: largest([quads(conv), ...attention.map((a) => quads(a.numHeads * a.headDim))]),
+    denseInner: largest(spec.layers.map((layer) => quads(denseInner(layer)))),
     routerLogits,
     sharedGateAt: routerLogits + latent,
     routerRow: routerLogits + latent + (moe.some(({ shared }) => shared?.gated) ? 4 : 0),
@@ -58,11 +61,11 @@ export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
 
 /** MoE layers in order, with their index in the model. */
 export function moeLayers(spec: ModelSpec): { layer: number; mlp: MoeSpec }[] {
-  return spec.layers.flatMap(({ mlp }, layer) => (mlp.kind === "moe" ? [{ layer, mlp }] : []));
+  return spec.layers.flatMap(({ mlp }, layer) => (mlp?.kind === "moe" ? [{ layer, mlp }] : []));
 }
 
-function denseInner(mlp: DenseSpec | MoeSpec): number {
-  return mlp.kind === "dense" ? mlp.innerSize : (mlp.shared?.innerSize ?? 0);
+function denseInner({ mlp }: LayerSpec): number {
+  return mlp?.kind === "dense" ? mlp.innerSize : (mlp?.shared?.innerSize ?? 0);
 }
 
 /** Queries, keys and values of one token side by side, and the gates of the outputs where there are some. */
@@ -78,6 +81,11 @@ export function kvCapacity({ window }: AttentionSpec, contextLength: number, chu
 /** Bytes of the keys, or of the values, of one layer: [capacity, numKvHeads, headDim in quads] f32. */
 export function kvBytes(attention: AttentionSpec, capacity: number): number {
   return capacity * attention.numKvHeads * ceilDiv(attention.headDim, 4) * 16;
+}
+
+/** Positions that a short convolution's ring holds: what the first token of a chunk looks back to, and the chunk. */
+export function convCapacity({ kernel }: ShortConvSpec, contextLength: number, chunk: number): number {
+  return Math.min(contextLength, kernel - 1 + chunk);
 }
 
 function quads(columns: number): number {

@@ -1,6 +1,15 @@
 /** Which tensors a model must have, and their shapes: read off the spec alone, never off what a file holds. */
 import type { ExpertMatrix } from "../models/family.ts";
-import type { LayerSpec, LayerTensor, ModelSpec, ModelTensor, MoeSpec, SharedExpertSpec } from "../models/spec.ts";
+import type {
+  AttentionSpec,
+  DenseSpec,
+  LayerSpec,
+  LayerTensor,
+  ModelSpec,
+  ModelTensor,
+  MoeSpec,
+  SharedExpertSpec,
+} from "../models/spec.ts";
 
 /** A tensor outside the layers, or one of a layer. */
 export type TensorRef = ModelTensor | { readonly layer: number; readonly name: LayerTensor };
@@ -30,16 +39,31 @@ export function expectedDense(spec: ModelSpec): ExpectedTensor[] {
   return expected;
 }
 
-function layerTensors(layer: LayerSpec, hiddenSize: number): [LayerTensor, Shape][] {
-  const { numHeads, numKvHeads, headDim, qkNorm, wideQkNorm, qkvBias, outputBias, sinks, outputGate } = layer.attention;
+type Tensors = [LayerTensor, Shape][];
+
+function layerTensors({ attention, conv, mlp, outputNorms }: LayerSpec, hiddenSize: number): Tensors {
+  const tensors: Tensors = [];
+  if (attention || conv) tensors.push(["attnNorm", [hiddenSize]]);
+  if (attention) tensors.push(...attentionTensors(attention, hiddenSize));
+  if (conv) {
+    tensors.push(["convIn", [3 * hiddenSize, hiddenSize]], ["convOut", [hiddenSize, hiddenSize]]);
+    tensors.push(["conv", [hiddenSize, conv.kernel]]);
+  }
+  if (outputNorms && (attention || conv)) tensors.push(["attnOutputNorm", [hiddenSize]]);
+  if (!mlp) return tensors;
+  tensors.push(["mlpNorm", [hiddenSize]]);
+  if (outputNorms) tensors.push(["mlpOutputNorm", [hiddenSize]]);
+  return [...tensors, ...(mlp.kind === "dense" ? denseTensors(mlp, hiddenSize) : moeTensors(mlp, hiddenSize))];
+}
+
+function attentionTensors(attention: AttentionSpec, hiddenSize: number): Tensors {
+  const { numHeads, numKvHeads, headDim, qkNorm, wideQkNorm, qkvBias, outputBias, sinks, outputGate } = attention;
   const [qRows, kvRows] = [numHeads * headDim, numKvHeads * headDim];
-  const tensors: [LayerTensor, Shape][] = [
-    ["attnNorm", [hiddenSize]],
+  const tensors: Tensors = [
     ["q", [qRows, hiddenSize]],
     ["k", [kvRows, hiddenSize]],
     ["v", [kvRows, hiddenSize]],
     ["o", [hiddenSize, qRows]],
-    ["mlpNorm", [hiddenSize]],
   ];
   if (qkNorm) tensors.push(["qNorm", [headDim]], ["kNorm", [headDim]]);
   if (wideQkNorm) tensors.push(["qNorm", [qRows]], ["kNorm", [kvRows]]);
@@ -47,19 +71,19 @@ function layerTensors(layer: LayerSpec, hiddenSize: number): [LayerTensor, Shape
   if (outputBias) tensors.push(["oBias", [hiddenSize]]);
   if (sinks) tensors.push(["sinks", [numHeads]]);
   if (outputGate) tensors.push(["outputGate", [qRows, hiddenSize]]);
-  if (layer.outputNorms) tensors.push(["attnOutputNorm", [hiddenSize]], ["mlpOutputNorm", [hiddenSize]]);
-  return [...tensors, ...mlpTensors(layer, hiddenSize)];
+  return tensors;
 }
 
-function mlpTensors({ mlp }: LayerSpec, hiddenSize: number): [LayerTensor, Shape][] {
-  if (mlp.kind === "dense") {
-    return [
-      ["gate", [mlp.innerSize, hiddenSize]],
-      ["up", [mlp.innerSize, hiddenSize]],
-      ["down", [hiddenSize, mlp.innerSize]],
-    ];
-  }
-  const tensors: [LayerTensor, Shape][] = [["router", [mlp.numExperts, hiddenSize]]];
+function denseTensors({ innerSize, activation }: DenseSpec, hiddenSize: number): Tensors {
+  const tensors: Tensors = [
+    ["up", [innerSize, hiddenSize]],
+    ["down", [hiddenSize, innerSize]],
+  ];
+  return hasGate(activation) ? [["gate", [innerSize, hiddenSize]], ...tensors] : tensors;
+}
+
+function moeTensors(mlp: MoeSpec, hiddenSize: number): Tensors {
+  const tensors: Tensors = [["router", [mlp.numExperts, hiddenSize]]];
   if (mlp.latentSize !== null) {
     tensors.push(["latentDown", [mlp.latentSize, hiddenSize]], ["latentUp", [hiddenSize, mlp.latentSize]]);
   }
@@ -68,13 +92,23 @@ function mlpTensors({ mlp }: LayerSpec, hiddenSize: number): [LayerTensor, Shape
   return mlp.shared ? [...tensors, ...sharedTensors(mlp.shared, hiddenSize)] : tensors;
 }
 
-function sharedTensors({ innerSize, gated }: SharedExpertSpec, hiddenSize: number): [LayerTensor, Shape][] {
-  const tensors: [LayerTensor, Shape][] = [
-    ["sharedGate", [innerSize, hiddenSize]],
+function sharedTensors({ innerSize, gated, activation }: SharedExpertSpec, hiddenSize: number): Tensors {
+  const tensors: Tensors = [
     ["sharedUp", [innerSize, hiddenSize]],
     ["sharedDown", [hiddenSize, innerSize]],
   ];
+  if (hasGate(activation)) tensors.push(["sharedGate", [innerSize, hiddenSize]]);
   return gated ? [...tensors, ["sharedRouter", [1, hiddenSize]]] : tensors;
+}
+
+/** Whether an MLP of this activation has a gate matrix. */
+export function hasGate(activation: MoeSpec["activation"]): boolean {
+  return activation !== "relu2";
+}
+
+/** An expert's matrices, in the order in which a slot and the stored ranges have them. */
+export function expertMatrices({ activation }: MoeSpec): readonly ExpertMatrix[] {
+  return hasGate(activation) ? ["gate", "up", "down"] : ["up", "down"];
 }
 
 /** Shape of one expert's `matrix`: [inner, width] or, for down, [width, inner]. */

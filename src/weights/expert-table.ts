@@ -5,24 +5,23 @@ import { type DType, storedBytes } from "../formats/dtype.ts";
 import type { ExpertMatrix, ExpertPlaces, TensorNames } from "../models/family.ts";
 import type { MoeSpec } from "../models/spec.ts";
 import { alignUp } from "../util/math.ts";
-import { expertShape } from "./expected.ts";
-import { type ExpertLayout, expertLayout, matrixLayout } from "./layout.ts";
+import { expertMatrices, expertShape } from "./expected.ts";
+import { type ExpertLayout, expertLayout, type MatrixLayout, matrixLayout } from "./layout.ts";
 import type { ByteRange } from "./ranges.ts";
-
-/** Order of an expert's matrices in the layout. */
-export const EXPERT_MATRICES = ["gate", "up", "down"] as const satisfies readonly ExpertMatrix[];
 
 /** An expert in its slot: its matrices, and behind them its biases as floats where the model has some. */
 export interface SlotLayout extends ExpertLayout {
-  /** Word where the biases of gate, up and down begin. */
-  readonly biasWords?: Readonly<Record<ExpertMatrix, number>>;
+  /** Word where the biases of each matrix begin. */
+  readonly biasWords?: Readonly<Partial<Record<ExpertMatrix, number>>>;
 }
 
 /** One layer's experts: the layout that all share, and where each one's matrices are stored. */
 export interface ExpertTable {
   readonly layout: SlotLayout;
   readonly numExperts: number;
-  /** Stored ranges of an expert below `numExperts`, in the order of `EXPERT_MATRICES`; then those of its biases. */
+  /** The matrices that its experts have, in the order of their slots. */
+  readonly matrices: readonly ExpertMatrix[];
+  /** Stored ranges of an expert below `numExperts`, in the order of `matrices`; then those of its biases. */
   readonly rangesOf: (expert: number) => ByteRange[];
 }
 
@@ -40,32 +39,41 @@ export function buildExpertTable(
   hiddenSize: number,
   lookUp: LookUp,
 ): ExpertTable | undefined {
-  const columns = EXPERT_MATRICES.map((matrix) => buildColumn(names, layer, moe, matrix, hiddenSize, lookUp));
-  const [gate, up, down] = columns;
-  if (!gate || !up || !down) return undefined;
-  const layoutOf = (column: Column, matrix: ExpertMatrix) => {
+  const matrices = expertMatrices(moe);
+  const columns = matrices.map((matrix) => buildColumn(names, layer, moe, matrix, hiddenSize, lookUp));
+  const found = columns.filter((column) => column !== undefined);
+  if (found.length < matrices.length) return undefined;
+  const layoutOf = (matrix: ExpertMatrix): MatrixLayout => {
+    const column = columns[matrices.indexOf(matrix)];
+    if (!column) throw new RangeError(`experts without ${matrix}`);
     return matrixLayout(column.dtype, ...expertShape(moe, matrix, hiddenSize));
   };
-  const layout = expertLayout(layoutOf(gate, "gate"), layoutOf(up, "up"), layoutOf(down, "down"));
-  const found = [gate, up, down];
+  const gate = matrices.includes("gate") ? layoutOf("gate") : null;
+  const layout = expertLayout(gate, layoutOf("up"), layoutOf("down"));
+  const { numExperts } = moe;
   if (!moe.expertBias) {
-    return { layout, numExperts: moe.numExperts, rangesOf: (expert) => found.map(({ rangeOf }) => rangeOf(expert)) };
+    return { layout, numExperts, matrices, rangesOf: (expert) => found.map(({ rangeOf }) => rangeOf(expert)) };
   }
-  const biases = EXPERT_MATRICES.map((matrix) => biasColumn(names, layer, moe, matrix, hiddenSize, lookUp));
+  const biases = matrices.map((matrix) => biasColumn(names, layer, moe, matrix, hiddenSize, lookUp));
   const stored = [...found, ...biases.filter((column) => column !== undefined)];
   if (stored.length < 2 * found.length) return undefined;
   return {
-    layout: withBiases(layout),
-    numExperts: moe.numExperts,
+    layout: withBiases(layout, matrices),
+    numExperts,
+    matrices,
     rangesOf: (expert) => stored.map(({ rangeOf }) => rangeOf(expert)),
   };
 }
 
 /** `layout` with its biases behind the matrices, each from a whole 16-byte unit on. */
-function withBiases(layout: ExpertLayout): SlotLayout {
-  const up = layout.words + alignUp(layout.gate.rows, 4);
-  const down = up + alignUp(layout.up.rows, 4);
-  return { ...layout, biasWords: { gate: layout.words, up, down }, words: down + alignUp(layout.down.rows, 4) };
+function withBiases(layout: ExpertLayout, matrices: readonly ExpertMatrix[]): SlotLayout {
+  const biasWords: Partial<Record<ExpertMatrix, number>> = {};
+  let words = layout.words;
+  for (const matrix of matrices) {
+    biasWords[matrix] = words;
+    words += alignUp(layout[matrix]?.rows ?? 0, 4);
+  }
+  return { ...layout, biasWords, words };
 }
 
 /** Biases of one matrix of every expert. @throws UnsupportedError unless they are stacked and stored as F32. */

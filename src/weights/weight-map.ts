@@ -5,13 +5,14 @@
 import { FormatError, UnsupportedError, UsageError } from "../errors.ts";
 import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
 import { BLOCKS, isPlain, type PlainDType, storedBytes } from "../formats/dtype.ts";
-import type { TensorNames } from "../models/family.ts";
+import type { ExpertMatrix, TensorNames } from "../models/family.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
-import { buildExpertTable, EXPERT_MATRICES, type ExpertTable, type SlotLayout } from "./expert-table.ts";
+import { buildExpertTable, type ExpertTable, type SlotLayout } from "./expert-table.ts";
 import { type MatrixLayout, matrixLayout } from "./layout.ts";
 import { readRange, readRanges } from "./ranges.ts";
 import { expandVector, repackRows } from "./repack.ts";
+import { checkSkipped, findSkipped } from "./skipped.ts";
 
 export type { TensorRef } from "./expected.ts";
 
@@ -40,6 +41,8 @@ export interface WeightMap {
   expertLayout(layer: number): SlotLayout;
   /** One expert: exactly `expertLayout(layer).words * 4` bytes, its matrices at their word offsets. */
   readExpert(layer: number, expert: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /** Reads what layers left out of the spec would add. @throws UnsupportedError naming one that adds anything at all. */
+  checkSkipped(signal?: AbortSignal): Promise<void>;
 }
 
 /** A dense tensor, found and checked. */
@@ -54,6 +57,7 @@ interface Entry extends ExpectedTensor {
  */
 export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: TensorNames): WeightMap {
   const { entries, tables } = resolve(checkpoint, spec, names);
+  const skipped = findSkipped(checkpoint, names);
   const dense = [...entries.values()].map(({ ref, shape }) => ({ ref, shape }));
   const find = (ref: TensorRef): Entry => {
     const entry = entries.get(keyOf(ref === "head" && spec.tiedEmbeddings ? "embed" : ref));
@@ -95,24 +99,32 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     },
     expertLayout: (layer) => tableOf(layer).layout,
     readExpert: async (layer, expert, signal) => {
-      const { layout, numExperts, rangesOf } = tableOf(layer);
+      const { layout, numExperts, matrices, rangesOf } = tableOf(layer);
       if (!Number.isInteger(expert) || expert < 0 || expert >= numExperts) {
         throw new UsageError(`Layer ${layer} has experts 0 to ${numExperts - 1}, not ${expert}`);
       }
-      return packExpert(layout, await readRanges(checkpoint.shards, rangesOf(expert), signal));
+      return packExpert(layout, matrices, await readRanges(checkpoint.shards, rangesOf(expert), signal));
     },
+    checkSkipped: (signal) => checkSkipped(checkpoint, skipped, signal),
   };
 }
 
-/** Places gate, up and down at their word offsets, and their biases. `stored` is in the order of `EXPERT_MATRICES`. */
-function packExpert(layout: SlotLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+/** Places an expert's matrices at their word offsets, and their biases. `stored` is in the order of `matrices`. */
+function packExpert(
+  layout: SlotLayout,
+  matrices: readonly ExpertMatrix[],
+  stored: readonly Uint8Array[],
+): Uint8Array<ArrayBuffer> {
   const packed = new Uint8Array(layout.words * 4);
-  const firstWords = [layout.gateWord, layout.upWord, layout.downWord];
-  EXPERT_MATRICES.forEach((name, i) => {
-    const { dtype, rows, cols, words } = layout[name];
-    const start = (firstWords[i] ?? 0) * 4;
+  const firstWords = { gate: layout.gateWord, up: layout.upWord, down: layout.downWord };
+  matrices.forEach((name, i) => {
+    const place = layout[name];
+    if (!place) throw new RangeError(`no place for ${name} in a slot`);
+    const { dtype, rows, cols, words } = place;
+    const start = firstWords[name] * 4;
     repackRows(dtype, stored[i] ?? new Uint8Array(0), rows, cols, packed.subarray(start, start + words * 4));
-    if (layout.biasWords) packed.set(stored[EXPERT_MATRICES.length + i] ?? [], layout.biasWords[name] * 4);
+    const bias = layout.biasWords?.[name];
+    if (bias !== undefined) packed.set(stored[matrices.length + i] ?? [], bias * 4);
   });
   return packed;
 }
@@ -145,18 +157,20 @@ function resolve(
   }
   const tables = new Map<number, ExpertTable>();
   spec.layers.forEach(({ mlp }, layer) => {
-    if (mlp.kind !== "moe" || problems.length > MAX_PROBLEMS) return;
+    if (mlp?.kind !== "moe" || problems.length > MAX_PROBLEMS) return;
     const table = buildExpertTable(names, layer, mlp, spec.hiddenSize, lookUp);
     if (table) tables.set(layer, table);
   });
   if (problems.length > 0) throw new FormatError(describeProblems(checkpoint, problems));
+  for (const { output } of names.skipped ?? []) read.add(output);
   refuseUnread(checkpoint, names, read, spec.architecture);
   return { entries, tables };
 }
 
-/** Equal, but for a matrix of one row that is stored as a vector. */
+/** Equal, but for dimensions of one: a matrix of one row stored as a vector, taps of channels with a dimension between. */
 function sameShape(stored: readonly number[], expected: readonly number[]): boolean {
-  return stored.join() === expected.join() || (expected[0] === 1 && stored.join() === expected.slice(1).join());
+  const long = (shape: readonly number[]): string => shape.filter((length) => length !== 1).join();
+  return long(stored) === long(expected);
 }
 
 /** @throws UnsupportedError naming a tensor that the model has and the spec knows nothing of. */

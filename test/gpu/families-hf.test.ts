@@ -62,7 +62,7 @@ async function folderOf(gguf: Checkpoint, config: Record<string, unknown>): Prom
     tensors.push({ name: names[1]!, dtype: "F32", shape: [...shape], bytes: moved });
   }
   for (const [layer, { mlp }] of to.spec.layers.entries()) {
-    if (mlp.kind !== "moe") continue;
+    if (mlp?.kind !== "moe") continue;
     for (const matrix of ["gate", "up", "down"] as const) {
       const [stacked, separate] = [from.names.experts(layer, matrix), to.names.experts(layer, matrix)];
       if (stacked.kind !== "stacked" || separate.kind !== "separate") throw new Error("experts are not as expected");

@@ -61,7 +61,7 @@ describe("both containers", () => {
     const twin = mapOf(await openGgufBytes(await maiGgufTwin(hf, STORED[folder])));
     expect(twin.expertBytes).toBe(ours.expertBytes);
     for (const [layer, { mlp }] of spec.layers.entries()) {
-      if (mlp.kind !== "moe") continue;
+      if (mlp?.kind !== "moe") continue;
       expect(twin.expertLayout(layer)).toEqual(ours.expertLayout(layer));
       for (let expert = 0; expert < mlp.numExperts; expert++) {
         const bytes = await ours.readExpert(layer, expert);
@@ -183,7 +183,7 @@ describe("totals", () => {
       expect(map.denseBytes).toBe(dense);
       let experts = 0;
       for (const [layer, { mlp }] of spec.layers.entries()) {
-        if (mlp.kind === "moe") experts += map.expertLayout(layer).words * 4 * mlp.numExperts;
+        if (mlp?.kind === "moe") experts += map.expertLayout(layer).words * 4 * mlp.numExperts;
       }
       expect(map.expertBytes).toBe(experts);
     }
