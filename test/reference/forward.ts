@@ -82,6 +82,7 @@ export function createReference(spec: ModelSpec, tensor: TensorProvider): Refere
         eps,
       })); // [T, D], [T, D]
 
+      if (!layer.mlp) throw new Error(`layer ${i} has no MLP: not a model for this reference`);
       if (layer.mlp.kind === "dense") {
         y = denseBlock(h, layer.mlp, weights, hiddenSize); // [T, D]
       } else {
@@ -132,7 +133,7 @@ interface AttentionBlockInput {
 }
 
 function attentionBlock({ h, layer, weights, positions, cache, hiddenSize, eps }: AttentionBlockInput): Float64Array {
-  const { numHeads, numKvHeads, headDim, window, ropeTheta, qkNorm } = layer.attention;
+  const { numHeads, numKvHeads, headDim, window, ropeTheta, qkNorm } = layer.attention!;
   const projected = [weights("q"), weights("k"), weights("v")].map((w) => matmul(h, w, hiddenSize));
   const qkv = joinColumns(projected, positions.length); // [T, (H + 2K) · d]
   const { q, k, v } = prepareHeads({

@@ -81,7 +81,10 @@ export function randomExperts(bench: Bench, sizes: ExpertSizes): RandomExperts {
     const place = slabs.locate(slot);
     bench.gpu.queue.write(place.buffer, place.offset, bytes);
   }
-  const at = ({ dtype, rows, quadsPerRow }: MatrixLayout, word: number) => ({ dtype, rows, quadsPerRow, word });
+  const at = (layout: MatrixLayout | null, word: number): SlotMatrix => {
+    const { dtype, rows, quadsPerRow } = layout!;
+    return { dtype, rows, quadsPerRow, word };
+  };
   return {
     width,
     inner,

@@ -3,35 +3,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FormatError, UnsupportedError } from "../../../src/errors.ts";
 import type { Checkpoint, TensorInfo } from "../../../src/formats/checkpoint.ts";
-import { storedBytes } from "../../../src/formats/dtype.ts";
 import { describeModel } from "../../../src/models/registry.ts";
 import type { LayerSpec, ModelSpec } from "../../../src/models/spec.ts";
 import { expectedDense, expertShape } from "../../../src/weights/expected.ts";
 import { createWeightMap } from "../../../src/weights/weight-map.ts";
-import { plan } from "../../fixtures/gguf/make-gguf.mjs";
-
-interface Planned {
-  readonly kv: readonly (readonly [string, string, unknown])[];
-  readonly tensors: readonly { readonly name: string; readonly ne: readonly number[] }[];
-}
-
-const tensorOf = (name: string, shape: readonly number[]): TensorInfo => {
-  const byteLength = storedBytes(
-    "F32",
-    shape.reduce((a, b) => a * b, 1),
-  );
-  return { name, dtype: "F32", shape, shard: 0, offset: 0, byteLength };
-};
-
-const tableOf = (tensors: readonly TensorInfo[]) => new Map(tensors.map((tensor) => [tensor.name, tensor]));
-
-/** The header of a generated file: no bytes are needed to describe a model. */
-function gguf(arch: string, config: Record<string, unknown> = {}, extra: readonly TensorInfo[] = []): Checkpoint {
-  const { kv, tensors }: Planned = plan(arch, {});
-  const own = tensors.map(({ name, ne }) => tensorOf(name, [...ne].reverse()));
-  const metadata = Object.fromEntries(kv.map(([key, , value]) => [key, value]));
-  return { container: "gguf", config: { ...metadata, ...config }, tensors: tableOf([...own, ...extra]), shards: [] };
-}
+import { ggufHeader as gguf, tableOf, tensorOf } from "../../fixtures/gguf/header.ts";
 
 const hf = (config: Record<string, unknown>, tensors: readonly TensorInfo[] = []): Checkpoint => ({
   container: "safetensors",
@@ -47,7 +23,7 @@ function namesOf(checkpoint: Checkpoint): Set<string> {
     typeof ref === "string" ? names.model(ref) : names.layer(ref.layer, ref.name),
   );
   const experts = spec.layers.flatMap(({ mlp }, layer) =>
-    mlp.kind === "dense"
+    mlp?.kind !== "moe"
       ? []
       : (["gate", "up", "down"] as const).map((matrix) => {
           const places = names.experts(layer, matrix);
@@ -133,8 +109,8 @@ describe("GGUF metadata", () => {
   test("layers of AFMoE: the first dense, every fourth global and without positions", () => {
     const { spec } = describeModel(gguf("afmoe"));
     expect(spec.embeddingScale).toBe(16);
-    expect(spec.layers.map(({ mlp }) => mlp.kind)).toEqual(["dense", "moe", "moe", "moe"]);
-    expect(spec.layers.map(({ attention: { window, ropeTheta } }) => [window, ropeTheta])).toEqual([
+    expect(spec.layers.map(({ mlp }) => mlp?.kind)).toEqual(["dense", "moe", "moe", "moe"]);
+    expect(spec.layers.map(({ attention }) => [attention?.window, attention?.ropeTheta])).toEqual([
       [32, 1e4],
       [32, 1e4],
       [32, 1e4],
@@ -144,7 +120,7 @@ describe("GGUF metadata", () => {
 
   test("layers of gpt-oss take turns", () => {
     const { spec } = describeModel(gguf("gpt-oss"));
-    expect(spec.layers.map(({ attention }) => attention.window)).toEqual([32, null, 32, null]);
+    expect(spec.layers.map(({ attention }) => attention?.window)).toEqual([32, null, 32, null]);
   });
 
   test("a dense Llama has no experts", () => {
@@ -163,8 +139,6 @@ describe("GGUF metadata", () => {
     ["glm4moe", { "glm4moe.expert_group_count": 4 }, /expert_group_count" is 4; supported/],
     ["qwen3moe", { "qwen3moe.expert_gating_func": 9 }, /expert_gating_func" is 9/],
     ["deepseek2", {}, /Architecture deepseek2 is not supported; supported: .*qwen3moe.*gpt-oss/],
-    ["lfm2moe", {}, /Architecture lfm2moe is not supported/],
-    ["latent-moe", {}, /Architecture nemotron_h_moe is not supported/],
   ])("%s refuses %o", (arch, config, message) => {
     expect(() => describeModel(gguf(arch, config))).toThrow(UnsupportedError);
     expect(() => describeModel(gguf(arch, config))).toThrow(message);
@@ -211,7 +185,7 @@ describe("config.json", () => {
   test("Qwen3-MoE", () => {
     const model = config("Qwen3MoeForCausalLM", { head_dim: 32, norm_topk_prob: true, mlp_only_layers: [0] });
     const { spec } = describeModel(model);
-    expect(spec.layers.map(({ mlp }) => mlp.kind)).toEqual(["dense", "moe"]);
+    expect(spec.layers.map(({ mlp }) => mlp?.kind)).toEqual(["dense", "moe"]);
     expect(spec.layers[1]?.attention).toMatchObject({ headDim: 32, qkNorm: true, ropeTheta: 1e6 });
     expect(spec.layers[1]?.mlp).toMatchObject({ renormalize: true, innerSize: 48, numExperts: 8 });
     const names = namesOf(model);
@@ -220,13 +194,13 @@ describe("config.json", () => {
     expect(names).toContain(`${LAYER}post_attention_layernorm.weight`);
     expect(names).toContain("model.layers.0.mlp.gate_proj.weight");
     const sparse = config("Qwen3MoeForCausalLM", { decoder_sparse_step: 2 });
-    expect(describeModel(sparse).spec.layers.map(({ mlp }) => mlp.kind)).toEqual(["dense", "moe"]);
+    expect(describeModel(sparse).spec.layers.map(({ mlp }) => mlp?.kind)).toEqual(["dense", "moe"]);
   });
 
   test("Mixtral turns halves", () => {
     const model = config("MixtralForCausalLM", { sliding_window: null });
     const { attention, mlp } = describeModel(model).spec.layers[1]!;
-    expect(attention.ropePairing).toBeUndefined();
+    expect(attention?.ropePairing).toBeUndefined();
     expect(mlp).toMatchObject({ kind: "moe", renormalize: true, innerSize: 96 });
     expect(namesOf(model)).toContain(`${LAYER}block_sparse_moe.gate.weight`);
     expect(namesOf(model)).toContain(`${LAYER}block_sparse_moe.experts.0.w3.weight`);
@@ -288,7 +262,7 @@ describe("config.json", () => {
       attention: { ropeDims: 8, qkvBias: true, qkNorm: true },
       mlp: { scoring: "sigmoid", routingScale: 2.5, shared: { innerSize: 96, gated: false } },
     });
-    expect(spec.layers[0]?.mlp.kind).toBe("dense");
+    expect(spec.layers[0]?.mlp?.kind).toBe("dense");
     expect(namesOf(model)).toContain(`${LAYER}mlp.gate.e_score_correction_bias`);
   });
 
@@ -330,7 +304,7 @@ const VALUES = fc.oneof(
   fc.constantFrom<unknown>(0, -1, 1, 2, 3, 64, 4096, 2 ** 20, 2 ** 53, 1e308, 2n ** 63n, undefined, Number.NaN),
 );
 
-test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe"])(
+test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe", "lfm2moe", "latent-moe"])(
   "%s with any values at all is a model or a named error",
   (arch) => {
     const checkpoint = gguf(arch);
