@@ -304,26 +304,34 @@ const VALUES = fc.oneof(
   fc.constantFrom<unknown>(0, -1, 1, 2, 3, 64, 4096, 2 ** 20, 2 ** 53, 1e308, 2n ** 63n, undefined, Number.NaN),
 );
 
-test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe", "lfm2moe", "latent-moe"])(
-  "%s with any values at all is a model or a named error",
-  (arch) => {
-    const checkpoint = gguf(arch);
-    const keys = Object.keys(checkpoint.config);
-    const edits = fc.array(fc.tuple(fc.constantFrom(...keys), VALUES), { minLength: 1, maxLength: 3 });
-    fc.assert(
-      fc.property(edits, (changes) => {
-        const edited = { ...checkpoint, config: { ...checkpoint.config, ...Object.fromEntries(changes) } };
-        try {
-          const { spec, names } = describeModel(edited);
-          expect(createWeightMap(edited, spec, names).denseBytes).toBeGreaterThan(0);
-        } catch (error) {
-          if (!(error instanceof FormatError || error instanceof UnsupportedError)) throw error;
-        }
-      }),
-      { numRuns: 300 },
-    );
-  },
-);
+test.each([
+  "qwen3moe",
+  "mixtral",
+  "olmoe",
+  "qwen2moe",
+  "granitemoe",
+  "gpt-oss",
+  "glm4moe",
+  "afmoe",
+  "lfm2moe",
+  "latent-moe",
+])("%s with any values at all is a model or a named error", (arch) => {
+  const checkpoint = gguf(arch);
+  const keys = Object.keys(checkpoint.config);
+  const edits = fc.array(fc.tuple(fc.constantFrom(...keys), VALUES), { minLength: 1, maxLength: 3 });
+  fc.assert(
+    fc.property(edits, (changes) => {
+      const edited = { ...checkpoint, config: { ...checkpoint.config, ...Object.fromEntries(changes) } };
+      try {
+        const { spec, names } = describeModel(edited);
+        expect(createWeightMap(edited, spec, names).denseBytes).toBeGreaterThan(0);
+      } catch (error) {
+        if (!(error instanceof FormatError || error instanceof UnsupportedError)) throw error;
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
 
 test("halves of a stacked tensor are read from where they are", async () => {
   const model = config("GraniteMoeForCausalLM");
