@@ -22,7 +22,6 @@ const TURNS: readonly Omit<HeadChoices, "qkNorm" | "positions">[] = [
   { ropeDims: 8 },
   { interleaved: true },
   { interleaved: true, ropeDims: 6 },
-  { ropeDims: 2 },
 ];
 const EXTRAS: readonly Extras[] = [
   { sinks: true },

@@ -80,7 +80,7 @@ const inputs = (count: number, width: number) => normals(bench.random, count, 4 
 
 describe.each(CASES)("%s: %#", (_name, kind, shape) => {
   const isUngated = shape.ungated ?? false;
-  const tunings = [TEST_TUNING, ...ENGINE_TUNINGS];
+  const tunings = shape === CASES[0]![2] ? [TEST_TUNING, ...ENGINE_TUNINGS] : [TEST_TUNING];
 
   test("decode: the first half; absent experts leave zeros", async () => {
     const experts = randomExperts(bench, shape);
