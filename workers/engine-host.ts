@@ -9,6 +9,7 @@ import type {
   LoadProgress,
   MemoryPlan,
   ResidencyLayer,
+  ResponseStats,
   SessionOptions,
   Stats,
   StepEvent,
@@ -105,6 +106,10 @@ export class EngineHost implements EngineHostApi {
 
   async tokens(sessionId: number): Promise<number[]> {
     return [...this.#session(sessionId).tokens];
+  }
+
+  async sessionStats(sessionId: number): Promise<ResponseStats | null> {
+    return this.#session(sessionId).response ?? null;
   }
 
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {

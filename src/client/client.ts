@@ -14,6 +14,7 @@ import type {
   MemoryPlan,
   ModelSource,
   ResidencyLayer,
+  ResponseStats,
   SessionOptions,
   Stats,
   StepEvent,
@@ -159,6 +160,11 @@ export class Session {
   /** The token ids of the timeline. */
   tokens(): Promise<number[]> {
     return this.#border.call(undefined, (host) => host.tokens(this.#id));
+  }
+
+  /** Counters of the response under way or given last: since the first prefill after the last one; `null` before any. */
+  stats(): Promise<ResponseStats | null> {
+    return this.#border.call(undefined, (host) => host.sessionStats(this.#id));
   }
 
   /**

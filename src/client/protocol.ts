@@ -13,6 +13,7 @@ import type {
   MemoryPlan,
   ModelSource,
   ResidencyLayer,
+  ResponseStats,
   SessionOptions,
   Stats,
   StepEvent,
@@ -35,6 +36,7 @@ export interface EngineHostApi {
   decode(sessionId: number, tokenId: number, callId: number): Promise<Float32Array>;
   rewind(sessionId: number, length: number): Promise<void>;
   tokens(sessionId: number): Promise<number[]>;
+  sessionStats(sessionId: number): Promise<ResponseStats | null>;
 
   /** Starts a generation and gives its id; nothing runs before `generateNext`. */
   generate(sessionId: number, options: WireGenerateOptions): Promise<number>;

@@ -9,6 +9,7 @@ export type {
   LayerPaging,
   MemoryPlan,
   ResidencyLayer,
+  ResponseStats,
   Stats,
   StepEvent,
   TraceRow,
@@ -41,8 +42,15 @@ export interface LoadOptions {
   readonly contextLength?: number;
   /** Eviction policy. Default "lfru". It changes what is fetched, never a result. */
   readonly policy?: PolicyName;
-  /** MoE layers past the first missing one whose likely experts are fetched with it; 0 for none. Default: all. */
-  readonly runAhead?: number;
+  /**
+   * MoE layers that a decode step runs on for behind a missed expert, to fetch what they want with it; 0 stops at the
+   * first miss. Default "auto": what measures best on this device and link.
+   */
+  readonly runAhead?: number | "auto";
+  /** Experts below the top-k cut that are fetched too in each of those layers, 0 to 8. Default "auto". */
+  readonly extraGuesses?: number | "auto";
+  /** "next-layer" applies the next MoE layer's router ahead of time and fetches what it names with a miss. Default "none". */
+  readonly prefetch?: "none" | "next-layer";
   /** Take no optional GPU feature and no larger limit, as the smallest device would give. Default false. */
   readonly stockLimits?: boolean;
   readonly signal?: AbortSignal;

@@ -16,10 +16,13 @@ import { createKvCache } from "./kv-cache.ts";
 import { type MemoryNeeds, memoryNeeds, planMemory, sessionBytes } from "./memory-plan.ts";
 import type { Parts } from "./parts.ts";
 import { createScratch, type Scratch } from "./scratch.ts";
-import { Session, type SessionHost } from "./session.ts";
-import { DEFAULT_CONTEXT, modelSizes, moeLayers, type Sizes } from "./sizes.ts";
+import { type QueuedStep, Session, type SessionHost } from "./session.ts";
+import { DEFAULT_CONTEXT, MAX_HINTS, modelSizes, moeLayers, PREDICTIONS, type Sizes } from "./sizes.ts";
 import { Steps } from "./steps.ts";
 import type { MemoryPlan, ResidencyLayer, Stats, StepEvent, TraceRow } from "./types.ts";
+
+export const PREFETCH_NAMES = ["none", "next-layer"] as const;
+export type Prefetch = (typeof PREFETCH_NAMES)[number];
 
 export interface EngineOptions {
   /** Bytes of all GPU buffers together; `undefined` = all that is useful. */
@@ -27,8 +30,14 @@ export interface EngineOptions {
   /** Tokens of KV cache reserved within the budget. */
   readonly contextLength?: number | undefined;
   readonly policy?: PolicyName | undefined;
-  /** MoE layers past the first missing one whose likely experts are fetched with it. */
-  readonly runAhead?: number | undefined;
+  /** MoE layers that a decode step runs on for behind a miss, to learn what they want; "auto" = what measures best. */
+  readonly runAhead?: number | "auto" | undefined;
+  /** Experts below the top-k cut that are fetched too in each of those layers, up to 8; "auto" = what measures best. */
+  readonly extraGuesses?: number | "auto" | undefined;
+  /** "next-layer": every MoE layer's input goes through the next one's router too, and a miss fetches what that names. */
+  readonly prefetch?: Prefetch | undefined;
+  /** Load every expert at the start and never look one up: what paging is measured against. Needs the full budget. */
+  readonly allResident?: boolean | undefined;
   readonly tuning?: Tuning | undefined;
   /** Tokens of a prefill chunk. */
   readonly prefillChunk?: number | undefined;
@@ -57,6 +66,7 @@ export class Engine implements SessionHost {
   readonly #sources: SourceCounts;
   #plan: MemoryPlan;
   #queue: Promise<unknown> = Promise.resolve();
+  #queued: QueuedStep | undefined;
   #disposed = false;
 
   /** @internal */
@@ -65,7 +75,7 @@ export class Engine implements SessionHost {
     this.gpu = parts.gpu;
     this.spec = parts.spec;
     this.sizes = parts.sizes;
-    this.steps = new Steps(parts, options.runAhead ?? Number.POSITIVE_INFINITY);
+    this.steps = new Steps(parts, { layers: options.runAhead ?? "auto", hints: options.extraGuesses ?? "auto" });
     this.#needs = needs;
     this.#plan = plan;
     this.#options = options;
@@ -79,11 +89,12 @@ export class Engine implements SessionHost {
    */
   static async create(gpu: Gpu, weights: WeightMap, spec: ModelSpec, options: EngineOptions = {}): Promise<Engine> {
     checkOptions(options, spec);
-    const sizes = modelSizes(spec, options.prefillChunk);
+    const sizes = modelSizes(spec, options.prefillChunk, options.prefetch === "next-layer" ? PREDICTIONS : 0);
     const needs = memoryNeeds(spec, weights, sizes, gpu.facts.maxBindingBytes);
     const plan = planMemory(needs, sessionBytes(spec, sizes, reservedContext(spec, options)), options.gpuBudgetBytes);
     try {
       const parts = await buildParts(gpu, weights, spec, sizes, needs, plan, options);
+      if (options.allResident) await loadAllExperts(parts, plan, options.signal);
       return new Engine(parts, needs, plan, options);
     } catch (error) {
       gpu.ledger.destroyAll();
@@ -129,8 +140,10 @@ export class Engine implements SessionHost {
   }
 
   stats(): Stats {
-    const kv = [...this.#sessions.keys()].reduce((sum, session) => sum + session.kvBytes, 0);
-    return snapshot(this.steps.counts, this.#sources, this.parts.pager, this.gpu, kv);
+    const kvBytes = [...this.#sessions.keys()].reduce((sum, session) => sum + session.kvBytes, 0);
+    const { counts, runAhead } = this.steps;
+    const { pager } = this.parts;
+    return snapshot({ counts, sources: this.#sources, pager, gpu: this.gpu, reach: runAhead.reach, kvBytes });
   }
 
   residency(): ResidencyLayer[] {
@@ -161,12 +174,27 @@ export class Engine implements SessionHost {
 
   /** Runs `task` when every earlier one has ended. */
   exclusive<T>(task: () => Promise<T>): Promise<T> {
+    return this.exclusiveDraw(async (queued) => {
+      if (queued) await this.steps.drop(queued.step);
+      return task();
+    });
+  }
+
+  /** @internal */
+  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T> {
     const run = this.#queue.then(() => {
       if (this.#disposed) throw new UsageError("This model was disposed. Load it again to use it.");
-      return task();
+      const queued = this.#queued;
+      this.#queued = undefined;
+      return task(queued);
     });
     this.#queue = run.catch(() => {});
     return run;
+  }
+
+  /** @internal */
+  keepQueued(step: QueuedStep): void {
+    this.#queued = step;
   }
 
   /** @internal A session that was disposed. */
@@ -201,12 +229,31 @@ export class Engine implements SessionHost {
   }
 }
 
+/** One by one, so that every expert comes into the slot of its number. */
+async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortSignal | undefined): Promise<void> {
+  if (plan.slotsPerLayer < plan.expertsPerLayer) {
+    throw new UsageError(`allResident needs a slot for every expert: a budget of ${plan.fullBudgetBytes} bytes.`);
+  }
+  for (const [moe, { resident }] of pager.residentFlags().entries()) {
+    for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], signal);
+  }
+}
+
 /** @throws UsageError for a setting that would otherwise pass without effect. */
-function checkOptions({ policy = "lfru", runAhead = 0, contextLength = 1 }: EngineOptions, spec: ModelSpec): void {
+function checkOptions(options: EngineOptions, spec: ModelSpec): void {
+  const { policy = "lfru", runAhead = "auto", extraGuesses = "auto", prefetch = "none", contextLength = 1 } = options;
   if (!POLICY_NAMES.includes(policy)) {
     throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
   }
-  if (!(runAhead >= 0)) throw new UsageError(`runAhead is ${runAhead}; expected a number of layers, 0 or more.`);
+  if (!PREFETCH_NAMES.includes(prefetch)) {
+    throw new UsageError(`prefetch is "${prefetch}"; expected one of ${PREFETCH_NAMES.join(", ")}.`);
+  }
+  if (runAhead !== "auto" && !(runAhead >= 0)) {
+    throw new UsageError(`runAhead is ${runAhead}; expected "auto" or a number of layers, 0 or more.`);
+  }
+  if (extraGuesses !== "auto" && !(Number.isInteger(extraGuesses) && extraGuesses >= 0 && extraGuesses <= MAX_HINTS)) {
+    throw new UsageError(`extraGuesses is ${extraGuesses}; expected "auto" or a whole number from 0 to ${MAX_HINTS}.`);
+  }
   checkContext(Math.min(contextLength, spec.contextLength), spec.contextLength);
 }
 
@@ -254,6 +301,7 @@ async function buildParts(
     weights: deviceWeights,
     scratch,
     pager,
+    allResident: options.allResident ?? false,
     expertLayouts: layers.map(({ layer }) => weights.expertLayout(layer)),
   };
 }

@@ -54,6 +54,15 @@ export interface ResidencyLayer {
   readonly resident: readonly boolean[];
 }
 
+/** What `Stats` has that is a state, not a count. */
+export type Gauge = "gpuBytes" | "gpuBytesTotal" | "gpuBytesPeak" | "kvBytes" | "runAheadLayers" | "extraGuesses";
+
+/**
+ * The counters of one response: of everything that its session ran since the first `prefill` after the last generated
+ * token. What other sessions do meanwhile is theirs.
+ */
+export type ResponseStats = Omit<Stats, Gauge>;
+
 /** Cumulative counters since load. Times in milliseconds, sizes in bytes. */
 export interface Stats {
   /** Tokens that went through prefill, and the time it took. */
@@ -79,6 +88,12 @@ export interface Stats {
   readonly decodeRounds: number;
   /** Decode steps in which every chosen expert was resident at once. */
   readonly cleanSteps: number;
+  /** Decode steps that were submitted before the one in front of them was read back, and those of them that were void. */
+  readonly queuedSteps: number;
+  readonly queuedStepsDropped: number;
+  /** MoE layers that a step now runs on for behind a miss, and experts below the cut that are fetched in each of them. */
+  readonly runAheadLayers: number;
+  readonly extraGuesses: number;
   /** Expert look-ups of final results that found the expert resident before the step, and those that did not. */
   readonly expertHits: number;
   readonly expertMisses: number;
