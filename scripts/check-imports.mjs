@@ -37,7 +37,7 @@ const PAGE_SIDE = ["client", "index", "demo"];
  * @type {Record<string, string[]>}
  */
 const TYPES_ONLY = {
-  client: ["models", "engine", "pager", "generate"],
+  client: ["models", "engine", "pager", "generate", "tokenizer"],
   index: ["models", "generate"],
   workers: ["client"],
   kernels: ["formats"],
@@ -49,6 +49,8 @@ const TYPES_ONLY = {
  */
 const OPEN_FILES = {
   kernels: ["src/weights/layout.ts"], // the layout that kernels read
+  client: ["src/tokenizer/open.ts"], // a tokenizer without a model, loaded when one is asked for
+  index: ["src/generate/chat-stream.ts"], // text in, text out
 };
 
 /** The engine and all below it run in any WebGPU host; only these read what a page or a worker has. */

@@ -1,5 +1,6 @@
 /** The public surface of Octavo: re-exports only. */
 export { loadModel, Model, Session } from "./client/client.ts";
+export { loadTokenizer } from "./client/tokenizer.ts";
 export type * from "./client/types.ts";
 export {
   BudgetError,
@@ -10,4 +11,5 @@ export {
   UnsupportedError,
   UsageError,
 } from "./errors.ts";
+export { createChatStream } from "./generate/chat-stream.ts";
 export type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec } from "./models/spec.ts";

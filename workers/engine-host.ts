@@ -6,6 +6,12 @@ import { transfer } from "comlink";
 import type { EngineHostApi, WireGenerateOptions, WireLoadOptions } from "../src/client/protocol.ts";
 import type {
   AdapterSummary,
+  Advice,
+  ChatFormat,
+  ChatMessage,
+  ChatOptions,
+  ChatPrompt,
+  EncodeOptions,
   LoadProgress,
   MemoryPlan,
   ResidencyLayer,
@@ -25,8 +31,7 @@ import { type Gpu, openGpu } from "../src/gpu/device.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import { openFileSet } from "../src/sources/file-set.ts";
-import { loadTokenizer } from "../src/tokenizer/load.ts";
-import type { Tokenizer } from "../src/tokenizer/tokenizer.ts";
+import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
 
 type Source = Parameters<EngineHostApi["load"]>[0];
@@ -45,7 +50,7 @@ export class EngineHost implements EngineHostApi {
   #nextId = 1;
   #gpu: Gpu | undefined;
   #engine: Engine | undefined;
-  #tokenizer: Tokenizer | undefined;
+  #tokenizer: ModelTokenizer | undefined;
 
   constructor(navigatorGpu: GPU | undefined) {
     this.#navigatorGpu = navigatorGpu;
@@ -114,7 +119,8 @@ export class EngineHost implements EngineHostApi {
 
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
     const generation: Partial<Generation> = {};
-    const ids = generate(this.#session(sessionId), options, this.#loaded().spec.stopIds, () => generation.signal);
+    const stopIds = [...this.#loaded().spec.stopIds, ...(this.#tokenizer?.chatFormat.stopIds ?? [])];
+    const ids = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
     const generationId = this.#nextId++;
     this.#generations.set(generationId, Object.assign(generation, { ids, signal: undefined }));
     return generationId;
@@ -135,12 +141,20 @@ export class EngineHost implements EngineHostApi {
     this.#generations.delete(generationId);
   }
 
-  async encode(text: string): Promise<number[]> {
-    return this.#tokens().encode(text);
+  async encode(text: string, options: EncodeOptions): Promise<number[]> {
+    return this.#tokens().encode(text, options);
   }
 
   async decodeText(ids: readonly number[]): Promise<string> {
     return this.#tokens().decode(ids);
+  }
+
+  async chatPrompt(messages: readonly ChatMessage[], options: ChatOptions): Promise<ChatPrompt> {
+    return this.#tokens().chatPrompt(messages, options);
+  }
+
+  async chatFormat(): Promise<ChatFormat> {
+    return this.#tokens().chatFormat;
   }
 
   async stats(): Promise<Stats> {
@@ -153,6 +167,10 @@ export class EngineHost implements EngineHostApi {
 
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan> {
     return this.#loaded().setBudget(gpuBudgetBytes);
+  }
+
+  async advice(): Promise<Advice> {
+    return this.#loaded().advice();
   }
 
   async residency(): Promise<ResidencyLayer[]> {
@@ -222,7 +240,7 @@ export class EngineHost implements EngineHostApi {
     return session;
   }
 
-  #tokens(): Tokenizer {
+  #tokens(): ModelTokenizer {
     if (this.#tokenizer) return this.#tokenizer;
     throw new UnsupportedError(
       "This checkpoint has no tokenizer: put its tokenizer.json beside it, or work with token ids.",

@@ -7,6 +7,12 @@
 import type { ModelSpec } from "../models/spec.ts";
 import type {
   AdapterSummary,
+  Advice,
+  ChatFormat,
+  ChatMessage,
+  ChatOptions,
+  ChatPrompt,
+  EncodeOptions,
   GenerateOptions,
   LoadOptions,
   LoadProgress,
@@ -44,12 +50,15 @@ export interface EngineHostApi {
   generateNext(generationId: number, callId: number): Promise<number | null>;
   generateReturn(generationId: number): Promise<void>;
 
-  encode(text: string): Promise<number[]>;
+  encode(text: string, options: EncodeOptions): Promise<number[]>;
   decodeText(ids: readonly number[]): Promise<string>;
+  chatPrompt(messages: readonly ChatMessage[], options: ChatOptions): Promise<ChatPrompt>;
+  chatFormat(): Promise<ChatFormat>;
 
   stats(): Promise<Stats>;
   memory(): Promise<MemoryPlan>;
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan>;
+  advice(): Promise<Advice>;
   residency(): Promise<ResidencyLayer[]>;
   watch(listener: ((event: StepEvent) => void) | null): Promise<void>;
   startTrace(): Promise<void>;

@@ -6,6 +6,7 @@ import type { PolicyName } from "../pager/policy.ts";
 
 export type {
   AdapterSummary,
+  Advice,
   LayerPaging,
   MemoryPlan,
   ResidencyLayer,
@@ -14,7 +15,11 @@ export type {
   StepEvent,
   TraceRow,
 } from "../engine/types.ts";
+export type { ChatPart, ChatStream } from "../generate/chat-stream.ts";
 export type { PolicyName } from "../pager/policy.ts";
+export type { ChatFormat, ChatMessage, ChatOptions, ChatPrompt } from "../tokenizer/chat-types.ts";
+export type { ModelTokenizer } from "../tokenizer/load.ts";
+export type { EncodeOptions, SpecialToken, StreamDecoder, Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** A file held in memory, where no `File` is at hand. */
 export interface MemoryFile {
@@ -40,7 +45,7 @@ export interface LoadOptions {
   readonly gpuBudgetBytes?: number;
   /** KV cache reserved inside the budget, in tokens; sessions up to this length fit without taking slots. Default: min(model's, 2048). */
   readonly contextLength?: number;
-  /** Eviction policy. Default "lfru". It changes what is fetched, never a result. */
+  /** Eviction policy. Default "successor". It changes what is fetched, never a result. */
   readonly policy?: PolicyName;
   /**
    * MoE layers that a decode step runs on for behind a missed expert, to fetch what they want with it; 0 stops at the
@@ -51,6 +56,8 @@ export interface LoadOptions {
   readonly extraGuesses?: number | "auto";
   /** "next-layer" applies the next MoE layer's router ahead of time and fetches what it names with a miss. Default "none". */
   readonly prefetch?: "none" | "next-layer";
+  /** Load every expert at the start and look none up: for a device that holds them all, and to measure paging against. */
+  readonly allResident?: boolean;
   /** Take no optional GPU feature and no larger limit, as the smallest device would give. Default false. */
   readonly stockLimits?: boolean;
   readonly signal?: AbortSignal;

@@ -7,8 +7,9 @@ import type { Gpu } from "../gpu/device.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
 import { KernelHost, type Tuning } from "../kernels/kernel.ts";
 import type { ModelSpec } from "../models/spec.ts";
+import type { Advice } from "../pager/governor.ts";
 import { type PagedLayer, Pager } from "../pager/pager.ts";
-import { POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
+import { DEFAULT_POLICY, POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
 import { type SourceCounts, snapshot } from "./counters.ts";
 import { loadDeviceWeights } from "./device-weights.ts";
@@ -146,6 +147,11 @@ export class Engine implements SessionHost {
     return snapshot({ counts, sources: this.#sources, pager, gpu: this.gpu, reach: runAhead.reach, kvBytes });
   }
 
+  /** Whether more slots would help, or fewer do, by what was decoded of late. */
+  advice(): Advice {
+    return this.steps.advice(this.#plan.slotsPerLayer);
+  }
+
   residency(): ResidencyLayer[] {
     return this.parts.pager.residentFlags();
   }
@@ -205,7 +211,12 @@ export class Engine implements SessionHost {
   async #resize(budgetBytes: number, liveSessionBytes: number): Promise<MemoryPlan> {
     const reserved = sessionBytes(this.spec, this.sizes, reservedContext(this.spec, this.#options));
     const plan = planMemory(this.#needs, Math.max(reserved, liveSessionBytes), budgetBytes);
-    if (plan.slotsPerLayer !== this.#plan.slotsPerLayer) await this.#resizeSlots(plan.slotsPerLayer);
+    if (plan.slotsPerLayer !== this.#plan.slotsPerLayer) {
+      if (this.parts.allResident) {
+        throw new UsageError("A model with allResident keeps every expert on the GPU: load it without to change that.");
+      }
+      await this.#resizeSlots(plan.slotsPerLayer);
+    }
     this.#plan = plan;
     return plan;
   }
@@ -241,7 +252,13 @@ async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortS
 
 /** @throws UsageError for a setting that would otherwise pass without effect. */
 function checkOptions(options: EngineOptions, spec: ModelSpec): void {
-  const { policy = "lfru", runAhead = "auto", extraGuesses = "auto", prefetch = "none", contextLength = 1 } = options;
+  const {
+    policy = DEFAULT_POLICY,
+    runAhead = "auto",
+    extraGuesses = "auto",
+    prefetch = "none",
+    contextLength = 1,
+  } = options;
   if (!POLICY_NAMES.includes(policy)) {
     throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
   }
@@ -289,9 +306,11 @@ async function buildParts(
     if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
     return { layer, numExperts, topK, geometry, read: (expert, signal) => weights.readExpert(layer, expert, signal) };
   });
+  const ropeFactors =
+    spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);
   const [pager, scratch] = await gpu.ledger.checked("slots and working memory", (): [Pager, Scratch] => [
-    new Pager(gpu, paged, options.policy ?? "lfru", plan.slotsPerLayer),
-    createScratch(gpu, spec, sizes),
+    new Pager(gpu, paged, options.policy ?? DEFAULT_POLICY, plan.slotsPerLayer),
+    createScratch(gpu, spec, sizes, ropeFactors),
   ]);
   return {
     gpu,

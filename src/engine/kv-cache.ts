@@ -10,7 +10,7 @@ import type { KvBuffers } from "../kernels/heads.ts";
 import type { ConvRing } from "../kernels/short-conv.ts";
 import type { LayerSpec, ModelSpec } from "../models/spec.ts";
 import { padded } from "./scratch.ts";
-import { convCapacity, kvBytes, kvCapacity } from "./sizes.ts";
+import { convCapacity, kvBuffers, kvBytes, kvCapacity } from "./sizes.ts";
 
 /** Positions that a layer can see from one token, itself included (`null`: all), and those that its cache holds. */
 export interface Ring {
@@ -32,8 +32,9 @@ export interface KvCache {
 /** Ledger bytes of a cache for `contextLength` tokens. */
 export function kvCacheBytes(spec: ModelSpec, contextLength: number, chunk: number): number {
   return spec.layers.reduce((sum, { attention, conv }) => {
-    const kv = attention ? 2 * padded(kvBytes(attention, kvCapacity(attention, contextLength, chunk))) : 0;
-    return sum + kv + (conv ? padded(convCapacity(conv, contextLength, chunk) * spec.hiddenSize * 4) : 0);
+    const kv = attention ? padded(kvBytes(attention, kvCapacity(attention, contextLength, chunk))) : 0;
+    const ring = conv ? padded(convCapacity(conv, contextLength, chunk) * spec.hiddenSize * 4) : 0;
+    return sum + (attention ? kvBuffers(attention) * kv : 0) + ring;
   }, 0);
 }
 
@@ -78,7 +79,8 @@ function createKv(
   const capacity = kvCapacity(attention, contextLength, chunk);
   const bytes = kvBytes(attention, capacity);
   const make = (what: string) => gpu.ledger.create("kv", `layer ${layer} ${what}`, bytes, STORAGE_USAGE);
-  return { k: make("keys"), v: make("values"), capacity };
+  const k = make("keys");
+  return { k, v: attention.latent ? k : make("values"), capacity }; // a latent is a value too
 }
 
 function createConvRing(

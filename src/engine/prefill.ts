@@ -23,6 +23,7 @@ import { hasGate } from "../weights/expected.ts";
 import { headCommands } from "./decode.ts";
 import { type GroupedTokens, groupTokens, tilesOf, usesOf, wavesOf } from "./group-tokens.ts";
 import type { KvCache } from "./kv-cache.ts";
+import { latentPrefill } from "./latent-attention.ts";
 import {
   DENSE_MLP,
   layerAttention,
@@ -175,7 +176,8 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
 
 function attentionBlock(parts: Parts, layer: number, kv: KvCache): ForOne[] {
   const { host, spec, scratch, sizes } = parts;
-  const { window, numHeads, numKvHeads, headDim, outputGate } = layerAttention(spec, layer);
+  const { window, numHeads, numKvHeads, headDim, outputGate, latent } = layerAttention(spec, layer);
+  if (latent) return latentPrefill(parts, layer, kv);
   const { h, qkv, attention, y } = scratch.buffers;
   const cache = kv.layers[layer];
   if (!cache) throw new RangeError(`layer ${layer} has no cache`);

@@ -3,6 +3,7 @@
  * know. Which tokens to run, and when, is the session's business.
  */
 import type { QueueCounts } from "../gpu/queue.ts";
+import { type Advice, Governor, WINDOW_FADE } from "../pager/governor.ts";
 import { RoutingTrace } from "../pager/routing-trace.ts";
 import { type EngineCounts, newCounts } from "./counters.ts";
 import { finishStep, type StartedStep, type StepRequest, startStep } from "./decode-step.ts";
@@ -36,6 +37,9 @@ export class Steps {
   readonly runAhead: RunAhead;
   /** MoE layers in order: index in the model and top-k. */
   readonly #moe: readonly { readonly layer: number; readonly topK: number }[];
+  readonly #governor: Governor;
+  /** Choices of decoded tokens, and those found resident, that fade as the governor's do. */
+  readonly #late = { hits: 0, picks: 0 };
   #prefillStart = 0;
   #lastDecodeEnd = 0;
   #cleanRun = 0;
@@ -43,6 +47,7 @@ export class Steps {
   constructor(parts: Parts, reach: ReachOptions) {
     this.#parts = parts;
     this.runAhead = new RunAhead(parts.sizes.numMoeLayers, reach);
+    this.#governor = new Governor(moeLayers(parts.spec).map(({ mlp }) => mlp.numExperts));
     this.#moe = moeLayers(parts.spec).map(({ layer, mlp }) => ({ layer, topK: mlp.topK }));
   }
 
@@ -72,8 +77,14 @@ export class Steps {
     for (const [moe, { expertIds }] of routing.entries()) {
       this.#parts.pager.touch(moe, new Map(Array.from(expertIds, (expert) => [expert, { count: 1, back: 0 }])));
     }
+    if (routing.length > 0) this.#governor.observe(routing.map(({ expertIds }) => [...expertIds]));
     this.#book({ phase: "decode", position: step.position, tokens: 1, routing, start });
     return bytes;
+  }
+
+  /** What a quarter more or fewer slots would do, as decoded tokens have chosen of late. */
+  advice(slotsPerLayer: number): Advice {
+    return this.#governor.advise(slotsPerLayer, this.#late.picks > 0 ? this.#late.hits / this.#late.picks : undefined);
   }
 
   /** Whether the last steps were clean, so that the next one may be queued before it is known whether this one is. */
@@ -138,15 +149,24 @@ export class Steps {
 
   #book(step: Finished): void {
     const changes = this.#parts.pager.takeChanges();
+    let [hits, picks] = [0, 0];
     const layers = step.routing.map(({ expertIds }, moe): LayerPaging => {
       const { fetched, evicted } = changes[moe] ?? { fetched: [], evicted: [] };
       const experts = [...new Set(expertIds)];
       const missed = experts.filter((expert) => fetched.includes(expert)).length;
       this.counts.expertMisses += missed;
       this.counts.expertHits += experts.length - missed;
+      if (step.phase === "decode") {
+        hits += experts.length - missed;
+        picks += experts.length;
+      }
       const chosen = step.phase === "decode" ? experts : experts.sort((a, b) => a - b);
       return { layer: this.#moe[moe]?.layer ?? 0, chosen, fetched, evicted };
     });
+    if (picks > 0) {
+      this.#late.hits = this.#late.hits * WINDOW_FADE + hits;
+      this.#late.picks = this.#late.picks * WINDOW_FADE + picks;
+    }
     this.#record(step);
     const { phase, tokens, position, start } = step;
     this.listener?.({ phase, position: position + tokens - 1, tokens, layers, ms: performance.now() - start });

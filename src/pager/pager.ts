@@ -170,7 +170,7 @@ export class Pager {
   touch(moe: number, uses: ReadonlyMap<number, Use>): void {
     const { policy, guessed } = this.#state(moe);
     for (const [expert, { count, back }] of uses) {
-      policy.touch(expert, this.#step - back, count);
+      policy.touch(expert, this.#step, count, back);
       if (guessed.delete(expert)) this.counts.prefetchesUseful += 1;
     }
   }
@@ -255,7 +255,8 @@ export class Pager {
       .map((set) => resident.filter((expert) => !set.has(expert)))
       .find(({ length }) => length > 0);
     if (!candidates) return undefined;
-    const victim = state.policy.victim(candidates, this.#step);
+    const [chosen] = spare;
+    const victim = state.policy.victim(candidates, this.#step, chosen && [...chosen]);
     const slot = state.table.evict(victim);
     this.#writeEntry(moe, victim, ABSENT);
     this.#noteEviction(state, victim);

@@ -3,6 +3,7 @@ import type { ExpertMatrix } from "../models/family.ts";
 import type {
   AttentionSpec,
   DenseSpec,
+  LatentSpec,
   LayerSpec,
   LayerTensor,
   ModelSpec,
@@ -21,6 +22,8 @@ export type Shape = readonly [number] | readonly [number, number];
 export interface ExpectedTensor {
   readonly ref: TensorRef;
   readonly shape: Shape;
+  /** The file has so many matrices of equal size one upon another, as a tensor of three dimensions. */
+  readonly stacked?: number;
 }
 
 /** Every tensor that stays on the GPU, experts left out. */
@@ -30,16 +33,18 @@ export function expectedDense(spec: ModelSpec): ExpectedTensor[] {
     { ref: "embed", shape: embedShape },
     { ref: "outputNorm", shape: [spec.hiddenSize] },
   ];
+  if (spec.ropeFactors !== undefined) expected.push({ ref: "ropeFactors", shape: [spec.ropeFactors] });
   if (!spec.tiedEmbeddings) expected.push({ ref: "head", shape: embedShape });
   spec.layers.forEach((layer, index) => {
-    for (const [name, shape] of layerTensors(layer, spec.hiddenSize)) {
-      expected.push({ ref: { layer: index, name }, shape });
+    for (const [name, shape, stacked] of layerTensors(layer, spec.hiddenSize)) {
+      expected.push({ ref: { layer: index, name }, shape, ...(stacked === undefined ? {} : { stacked }) });
     }
   });
   return expected;
 }
 
-type Tensors = [LayerTensor, Shape][];
+/** Names and shapes of a layer's tensors; `stacked` as in `ExpectedTensor`. */
+type Tensors = [LayerTensor, Shape, stacked?: number][];
 
 function layerTensors({ attention, conv, mlp, outputNorms }: LayerSpec, hiddenSize: number): Tensors {
   const tensors: Tensors = [];
@@ -58,6 +63,7 @@ function layerTensors({ attention, conv, mlp, outputNorms }: LayerSpec, hiddenSi
 
 function attentionTensors(attention: AttentionSpec, hiddenSize: number): Tensors {
   const { numHeads, numKvHeads, headDim, qkNorm, wideQkNorm, qkvBias, outputBias, sinks, outputGate } = attention;
+  if (attention.latent) return latentTensors(attention, attention.latent, hiddenSize);
   const [qRows, kvRows] = [numHeads * headDim, numKvHeads * headDim];
   const tensors: Tensors = [
     ["q", [qRows, hiddenSize]],
@@ -80,6 +86,25 @@ function denseTensors({ innerSize, activation }: DenseSpec, hiddenSize: number):
     ["down", [hiddenSize, innerSize]],
   ];
   return hasGate(activation) ? [["gate", [innerSize, hiddenSize]], ...tensors] : tensors;
+}
+
+/** Of a layer whose keys and values are made of latents. The heads' parts of `kUp` and `vUp` are stacked. */
+function latentTensors(
+  { numHeads, headDim, ropeDims = 0 }: AttentionSpec,
+  { rank, valueDim, queryRank, split }: LatentSpec,
+  hiddenSize: number,
+): Tensors {
+  const plainDim = headDim - ropeDims;
+  const tensors: Tensors = [
+    ["q", [numHeads * headDim, queryRank ?? hiddenSize]],
+    ["kvDown", [rank + ropeDims, hiddenSize]],
+    ["kvDownNorm", [rank]],
+    ["o", [hiddenSize, numHeads * valueDim]],
+  ];
+  if (queryRank !== undefined) tensors.push(["qDown", [queryRank, hiddenSize]], ["qDownNorm", [queryRank]]);
+  if (!split) return [...tensors, ["kvUp", [numHeads * (plainDim + valueDim), rank]]];
+  tensors.push(["kUp", [numHeads * rank, plainDim], numHeads], ["vUp", [numHeads * valueDim, rank], numHeads]);
+  return tensors;
 }
 
 function moeTensors(mlp: MoeSpec, hiddenSize: number): Tensors {

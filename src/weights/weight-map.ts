@@ -4,17 +4,20 @@
  */
 import { FormatError, UnsupportedError, UsageError } from "../errors.ts";
 import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
-import { BLOCKS, isPlain, type PlainDType, storedBytes } from "../formats/dtype.ts";
-import type { ExpertMatrix, TensorNames } from "../models/family.ts";
+import { BLOCKS, isPlain, type PlainDType } from "../formats/dtype.ts";
+import type { TensorNames } from "../models/family.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
-import { buildExpertTable, type ExpertTable, type SlotLayout } from "./expert-table.ts";
+import { type ExpectedTensor, expectedDense, type Shape, type TensorRef } from "./expected.ts";
+import { buildExpertTable, type ExpertTable, packExpert, type SlotLayout } from "./expert-table.ts";
 import { type MatrixLayout, matrixLayout } from "./layout.ts";
+import { packMatrix } from "./packing.ts";
 import { readRange, readRanges } from "./ranges.ts";
-import { expandVector, repackRows } from "./repack.ts";
+import { expandVector } from "./repack.ts";
 import { checkSkipped, findSkipped } from "./skipped.ts";
+import { type StoredMatrix, storedMatrix } from "./stored-matrix.ts";
 
 export type { TensorRef } from "./expected.ts";
+export { packExpert } from "./expert-table.ts";
 
 /** Missing or misshapen tensors named in one error; more would bury the message. */
 const MAX_PROBLEMS = 5;
@@ -28,7 +31,10 @@ export interface WeightMap {
   readonly dense: readonly ExpectedTensor[];
   /** Layout of a whole matrix; `head` of tied embeddings is `embed`. @throws UsageError for vectors, unknown names. */
   matrix(ref: TensorRef): MatrixLayout;
-  /** Rows `rowStart` to `rowStart + rowCount`, in the layout of a matrix of just those rows (`words * 4` bytes). */
+  /**
+   * Rows `rowStart` to `rowStart + rowCount`, in the layout of a matrix of just those rows (`words * 4` bytes).
+   * @throws UsageError for `rowStart` that is no multiple of `rowAlignment(dtype)`.
+   */
   readMatrixRows(
     ref: TensorRef,
     rowStart: number,
@@ -48,6 +54,8 @@ export interface WeightMap {
 /** A dense tensor, found and checked. */
 interface Entry extends ExpectedTensor {
   readonly tensor: TensorInfo;
+  /** How to read it, if it is a matrix. */
+  readonly stored: StoredMatrix | undefined;
 }
 
 /**
@@ -69,27 +77,25 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     if (table) return table;
     throw new UsageError(`Layer ${layer} has no experts`);
   };
-  const matrix = (ref: TensorRef): MatrixLayout => {
-    const {
-      tensor,
-      shape: [rows, cols],
-    } = find(ref);
-    if (cols === undefined) throw new UsageError(`${keyOf(ref)} is a vector, not a matrix`);
-    return matrixLayout(tensor.dtype, rows, cols);
+  const matrix = (ref: TensorRef): StoredMatrix => {
+    const { stored } = find(ref);
+    if (!stored) throw new UsageError(`${keyOf(ref)} is a vector, not a matrix`);
+    return stored;
   };
 
   return {
     dense,
     denseBytes: [...entries.values()].reduce((sum, entry) => sum + gpuBytes(entry), 0),
     expertBytes: [...tables.values()].reduce((sum, table) => sum + table.layout.words * 4 * table.numExperts, 0),
-    matrix,
+    matrix: (ref) => matrix(ref).layout,
     readMatrixRows: async (ref, rowStart, rowCount, signal) => {
-      const { dtype, rows, cols } = matrix(ref);
-      checkRows(keyOf(ref), rows, rowStart, rowCount);
-      const { tensor } = find(ref);
-      const rowBytes = storedBytes(dtype, cols);
-      const range = { shard: tensor.shard, offset: tensor.offset + rowStart * rowBytes, length: rowCount * rowBytes };
-      return repackRows(dtype, await readRange(checkpoint.shards, range, signal), rowCount, cols);
+      const { layout, packing, rangesOf } = matrix(ref);
+      checkRows(keyOf(ref), layout.rows, rowStart, rowCount);
+      const stored = await readRanges(checkpoint.shards, rangesOf(rowStart, rowCount), signal);
+      const some = matrixLayout(layout.dtype, rowCount, layout.cols);
+      const packed = new Uint8Array(some.words * 4);
+      packMatrix(some, packing, stored, packed);
+      return packed;
     },
     readVector: async (ref, signal) => {
       const { tensor, shape } = find(ref);
@@ -99,34 +105,14 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     },
     expertLayout: (layer) => tableOf(layer).layout,
     readExpert: async (layer, expert, signal) => {
-      const { layout, numExperts, matrices, rangesOf } = tableOf(layer);
+      const { layout, numExperts, rangesOf } = tableOf(layer);
       if (!Number.isInteger(expert) || expert < 0 || expert >= numExperts) {
         throw new UsageError(`Layer ${layer} has experts 0 to ${numExperts - 1}, not ${expert}`);
       }
-      return packExpert(layout, matrices, await readRanges(checkpoint.shards, rangesOf(expert), signal));
+      return packExpert(layout, await readRanges(checkpoint.shards, rangesOf(expert), signal));
     },
     checkSkipped: (signal) => checkSkipped(checkpoint, skipped, signal),
   };
-}
-
-/** Places an expert's matrices at their word offsets, and their biases. `stored` is in the order of `matrices`. */
-function packExpert(
-  layout: SlotLayout,
-  matrices: readonly ExpertMatrix[],
-  stored: readonly Uint8Array[],
-): Uint8Array<ArrayBuffer> {
-  const packed = new Uint8Array(layout.words * 4);
-  const firstWords = { gate: layout.gateWord, up: layout.upWord, down: layout.downWord };
-  matrices.forEach((name, i) => {
-    const place = layout[name];
-    if (!place) throw new RangeError(`no place for ${name} in a slot`);
-    const { dtype, rows, cols, words } = place;
-    const start = firstWords[name] * 4;
-    repackRows(dtype, stored[i] ?? new Uint8Array(0), rows, cols, packed.subarray(start, start + words * 4));
-    const bias = layout.biasWords?.[name];
-    if (bias !== undefined) packed.set(stored[matrices.length + i] ?? [], bias * 4);
-  });
-  return packed;
 }
 
 /** Finds every needed tensor; collects what is wrong so that one error can name several. */
@@ -150,10 +136,16 @@ function resolve(
     return undefined;
   };
   const entries = new Map<string, Entry>();
-  for (const { ref, shape } of expectedDense(spec)) {
+  for (const { ref, shape, stacked } of expectedDense(spec)) {
     const name = typeof ref === "string" ? names.model(ref) : names.layer(ref.layer, ref.name);
-    const tensor = lookUp(name, shape);
-    if (tensor) entries.set(keyOf(ref), { ref, shape, tensor });
+    const half = typeof ref === "string" ? undefined : names.half?.(ref.name);
+    const [rows, cols] = shape;
+    const tensor = lookUp(
+      name,
+      half === undefined || cols === undefined ? storedShape(shape, stacked) : [2 * rows, cols],
+    );
+    const stored = tensor && cols !== undefined ? storedMatrix(tensor, rows, cols, { half }) : undefined;
+    if (tensor) entries.set(keyOf(ref), { ref, shape, tensor, stored });
   }
   const tables = new Map<number, ExpertTable>();
   spec.layers.forEach(({ mlp }, layer) => {
@@ -165,6 +157,12 @@ function resolve(
   for (const { output } of names.skipped ?? []) read.add(output);
   refuseUnread(checkpoint, names, read, spec.architecture);
   return { entries, tables };
+}
+
+/** `shape`, or that of a tensor with `stacked` matrices that make one of `shape`. */
+function storedShape([rows, cols]: Shape, stacked: number | undefined): readonly number[] {
+  if (cols === undefined) return [rows];
+  return stacked === undefined ? [rows, cols] : [stacked, rows / stacked, cols];
 }
 
 /** Equal, but for dimensions of one: a matrix of one row stored as a vector, taps of channels with a dimension between. */
@@ -209,8 +207,8 @@ function plainDtype({ name, dtype }: TensorInfo): PlainDType {
   throw new UnsupportedError(`Tensor "${name}": a vector stored as ${dtype} is not supported; use F32, F16 or BF16`);
 }
 
-function gpuBytes({ tensor, shape: [rows, cols] }: Entry): number {
-  return cols === undefined ? rows * 4 : matrixLayout(tensor.dtype, rows, cols).words * 4;
+function gpuBytes({ shape, stored }: Entry): number {
+  return (stored ? stored.layout.words : shape[0]) * 4;
 }
 
 function checkRows(name: string, rows: number, rowStart: number, rowCount: number): void {

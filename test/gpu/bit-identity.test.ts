@@ -108,7 +108,7 @@ describe("base-f32: 16 experts, top-4", () => {
 
   // A quarter of 16 experts is top-4, the smallest there is; the two larger models below have a quarter of their own.
   const product = [0.25, 0.5, 1].flatMap((fraction) =>
-    (["lru", "lfru"] as const).map((policy) => ({ fraction, policy })),
+    (["lru", "successor"] as const).map((policy) => ({ fraction, policy })),
   );
   it.each(product)("same bits with $fraction of the experts, $policy: cold, warm, second session", async (settings) => {
     const { fraction, policy } = settings;
@@ -145,6 +145,7 @@ describe("base-f32: 16 experts, top-4", () => {
       const session = await engine.createSession(CONTEXT);
       expect(difference(await answer(session, base.prompt, STEPS), base.expected)).toBe("");
       expect(engine.stats().expertsFetched).toBe(3 * 16);
+      await expect(engine.setBudget(budgetFor(base.plan, 0.5))).rejects.toThrow(/allResident/);
     });
   });
 

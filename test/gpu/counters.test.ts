@@ -138,7 +138,7 @@ describe("work per token", () => {
     }));
 
   it("of a response is what its own session ran since its prefill", () =>
-    withEngine(smallest(), async ({ engine, session }) => {
+    withEngine(smallest(3), async ({ engine, session }) => {
       const other = await engine.createSession(16);
       expect(session.response).toBeUndefined();
       const respond = async () => {
@@ -178,7 +178,7 @@ describe("work per token", () => {
 });
 
 describe("paging", () => {
-  it.each(["lru", "lfru"] as const)("events, counters, residency and served bytes tell one story (%s)", (policy) =>
+  it.each(["lru", "successor"] as const)("events, counters, residency and served bytes tell one story (%s)", (policy) =>
     withEngine({ policy, ...smallest() }, async ({ engine, session, events, service, source }) => {
       const resident = new Map(MOE_LAYERS.map((layer) => [layer, new Set<number>()]));
       let [hits, misses, fetchedCount, evictedCount, replayed] = [0, 0, 0, 0, 0];

@@ -4,7 +4,7 @@
  * position j.
  */
 import { rmsNorm } from "./norm.ts";
-import { rope } from "./rope.ts";
+import { type RopeInput, rope } from "./rope.ts";
 import { softmax } from "./softmax.ts";
 
 export interface HeadCounts {
@@ -31,7 +31,7 @@ export interface AttentionInput extends HeadCounts {
 
 /** Every query over the keys j with 0 <= i - j < window. */
 export function attention(input: AttentionInput): Float64Array {
-  const { q, k, v, positions, window, numHeads, numKvHeads, headDim } = input;
+  const { q, k, v, positions, window, numHeads, numKvHeads, headDim, scale = 1 / Math.sqrt(headDim) } = input;
   const out = new Float64Array(q.length); // [T, H, d]
   for (let t = 0; t < positions.length; t++) {
     const pos = positions[t]!;
@@ -45,7 +45,7 @@ export function attention(input: AttentionInput): Float64Array {
         const key = (j * numKvHeads + kvHead) * headDim;
         let dot = 0;
         for (let c = 0; c < headDim; c++) dot += q[query + c]! * k[key + c]!;
-        scores[j - first] = dot * (input.scale ?? 1 / Math.sqrt(headDim));
+        scores[j - first] = dot * scale;
       }
       if (input.sinks) scores[numKeys] = input.sinks[head]!;
       const weights = softmax(scores); // [visible keys]
@@ -60,7 +60,7 @@ export function attention(input: AttentionInput): Float64Array {
   return out;
 }
 
-export interface PrepareHeadsInput extends HeadCounts {
+export interface PrepareHeadsInput extends HeadCounts, Pick<RopeInput, "dims" | "interleaved" | "scaling" | "factors"> {
   /** Projections of every token: query heads, key heads, value heads, [T, (H + 2K) · d]. */
   readonly qkv: ArrayLike<number>;
   /** RMSNorm gains of a query and of a key head, [d]; `null` where heads are not normalised. */
@@ -77,13 +77,11 @@ export interface PrepareHeadsInput extends HeadCounts {
 
 /** Queries and keys normalised per head, then rotated; values as they are. */
 export function prepareHeads(input: PrepareHeadsInput): { q: Float64Array; k: Float64Array; v: Float64Array } {
-  const { qkv, qGain, kGain, eps, ropeTheta, positions, numHeads, numKvHeads, headDim } = input;
+  const { qkv, qGain, kGain, eps, ropeTheta, numHeads, numKvHeads, headDim } = input;
   const prepare = (first: number, heads: number, gain: ArrayLike<number> | null): Float64Array => {
     const x = columns(qkv, (numHeads + 2 * numKvHeads) * headDim, first * headDim, heads * headDim); // [T, heads, d]
     const normed = gain ? rmsNorm(x, gain, eps) : x; // [T, heads, d]
-    if (ropeTheta === null) return normed;
-    const { ropeDims: dims, interleaved } = input;
-    return rope({ x: normed, headDim, positions, theta: ropeTheta, dims, interleaved }); // [T, heads, d]
+    return ropeTheta === null ? normed : rope({ ...input, x: normed, theta: ropeTheta }); // [T, heads, d]
   };
   return {
     q: prepare(0, numHeads, qGain), // [T, H, d]
