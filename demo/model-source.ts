@@ -52,7 +52,7 @@ export class ModelSourceView {
 
 function factsOf(model: Model): string {
   const { layers, architecture, contextLength } = model.spec;
-  const moe = layers.map((layer) => layer.mlp).filter((mlp) => mlp.kind === "moe");
+  const moe = layers.map((layer) => layer.mlp).filter((mlp) => mlp?.kind === "moe");
   const first = moe[0];
   const experts = first ? `, ${moe.length} of them with ${first.numExperts} experts, ${first.topK} at a time` : "";
   return `${architecture}, ${layers.length} layers${experts}, context ${contextLength} tokens`;

@@ -105,10 +105,18 @@ function modelLines(facts: Inspection): Line[] {
     ["name", facts.name],
     ["architecture", facts.architecture],
     ["layers", `${facts.numLayers}: ${facts.numDenseLayers} dense, ${facts.numMoeLayers} MoE`],
+    ...mixerLines(facts),
     ["vocabulary", `${grouped(facts.vocabSize)} tokens`],
     ["context", `${grouped(facts.contextLength)} tokens`],
     ["tokenizer", tokenizer === null ? "none: the model runs on token ids" : `present, ${tokenizer}`],
   ];
+}
+
+/** How tokens meet, where that is not by attention in every layer. */
+function mixerLines({ numLayers, numAttentionLayers, numConvLayers }: Inspection): Line[] {
+  if (numAttentionLayers === numLayers) return [];
+  const convs = numConvLayers > 0 ? `, short convolutions in ${numConvLayers}` : "";
+  return [["", `attention in ${numAttentionLayers}${convs}`]];
 }
 
 function weightLines({ parameters, experts, storage, memory }: Inspection): Line[] {

@@ -149,7 +149,7 @@ describe("families", () => {
       expect([spec.layers.length, spec.vocabSize]).toEqual([4, 1000]);
       const packed = await map.readExpert(3, 23);
       expect(packed).toHaveLength(map.expertLayout(3).words * 4);
-      expect(map.expertLayout(3).gate.dtype).toBe(type);
+      expect(map.expertLayout(3).gate?.dtype).toBe(type);
       expect(packed.filter((byte) => byte === 0).length).toBeLessThan(packed.length / 4);
     }
   });
