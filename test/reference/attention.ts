@@ -69,9 +69,6 @@ export interface PrepareHeadsInput extends HeadCounts, Pick<RopeInput, "dims" | 
   readonly eps: number;
   /** Rotary base; `null` for a layer without positions. */
   readonly ropeTheta: number | null;
-  /** As in `rope`. */
-  readonly ropeDims?: number | undefined;
-  readonly interleaved?: boolean | undefined;
   readonly positions: ArrayLike<number>; // [T]
 }
 

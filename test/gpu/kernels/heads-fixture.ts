@@ -49,7 +49,7 @@ export function randomHeads(
     kGain: gains?.k ?? null,
     eps: EPS,
     ropeTheta: positions ? THETA : null,
-    ropeDims,
+    dims: ropeDims,
     interleaved,
   };
   return { heads, reference };
