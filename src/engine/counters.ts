@@ -1,6 +1,5 @@
 /** The engine's own counters; with the pager's, the queue's and the ledger's they make `Stats`. */
-import type { Gpu } from "../gpu/device.ts";
-import type { Pager } from "../pager/pager.ts";
+import type { Parts } from "./parts.ts";
 import type { Stats } from "./types.ts";
 
 /** Bytes and retries of the sources; the caller that opens them keeps the count. */
@@ -45,11 +44,13 @@ export function newCounts(): EngineCounts {
   };
 }
 
-export function snapshot(counts: EngineCounts, sources: SourceCounts, pager: Pager, gpu: Gpu, kvBytes: number): Stats {
+export function snapshot(counts: EngineCounts, sources: SourceCounts, parts: Parts, kvBytes: number): Stats {
+  const { gpu, pager, ram } = parts;
   return {
     ...counts,
     ...gpu.queue.counts,
     ...pager.counts,
+    ...ram.counts,
     ...sources,
     gpuBytes: gpu.ledger.byOwner(),
     gpuBytesTotal: gpu.ledger.totalBytes,

@@ -9,6 +9,8 @@ import { KernelHost, type Tuning } from "../kernels/kernel.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { type PagedLayer, Pager } from "../pager/pager.ts";
 import { POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
+import { RamTier } from "../tiers/ram-tier.ts";
+import type { ReadExpert } from "../tiers/read-expert.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
 import { type SourceCounts, snapshot } from "./counters.ts";
 import { loadDeviceWeights } from "./device-weights.ts";
@@ -29,6 +31,10 @@ export interface EngineOptions {
   readonly policy?: PolicyName | undefined;
   /** MoE layers past the first missing one whose likely experts are fetched with it. */
   readonly runAhead?: number | undefined;
+  /** Reads experts for the slots. Default: the weight map's own read. */
+  readonly readExpert?: ReadExpert | undefined;
+  /** Host memory for experts that were read before. Default 0: none is kept. */
+  readonly ramBudgetBytes?: number | undefined;
   readonly tuning?: Tuning | undefined;
   /** Tokens of a prefill chunk. */
   readonly prefillChunk?: number | undefined;
@@ -129,7 +135,7 @@ export class Engine implements SessionHost {
 
   stats(): Stats {
     const kv = [...this.#sessions.keys()].reduce((sum, session) => sum + session.kvBytes, 0);
-    return snapshot(this.steps.counts, this.#sources, this.parts.pager, this.gpu, kv);
+    return snapshot(this.steps.counts, this.#sources, this.parts, kv);
   }
 
   residency(): ResidencyLayer[] {
@@ -154,6 +160,7 @@ export class Engine implements SessionHost {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const session of [...this.#sessions.keys()]) session.dispose();
+    this.parts.ram.clear();
     this.gpu.queue.dispose();
     this.gpu.ledger.destroyAll();
   }
@@ -201,11 +208,13 @@ export class Engine implements SessionHost {
 }
 
 /** @throws UsageError for a setting that would otherwise pass without effect. */
-function checkOptions({ policy = "lfru", runAhead = 0, contextLength = 1 }: EngineOptions, spec: ModelSpec): void {
+function checkOptions(options: EngineOptions, spec: ModelSpec): void {
+  const { policy = "lfru", runAhead = 0, contextLength = 1, ramBudgetBytes = 0 } = options;
   if (!POLICY_NAMES.includes(policy)) {
     throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
   }
   if (!(runAhead >= 0)) throw new UsageError(`runAhead is ${runAhead}; expected a number of layers, 0 or more.`);
+  if (!(ramBudgetBytes >= 0)) throw new UsageError(`ramBudgetBytes is ${ramBudgetBytes}; expected bytes, 0 or more.`);
   checkContext(Math.min(contextLength, spec.contextLength), spec.contextLength);
 }
 
@@ -234,11 +243,15 @@ async function buildParts(
   };
   onBytes(0);
   const deviceWeights = await loadDeviceWeights(gpu, weights, options.signal, onBytes);
+  const ram = new RamTier(
+    options.readExpert ?? ((layer, expert, { signal }) => weights.readExpert(layer, expert, signal)),
+    options.ramBudgetBytes ?? 0,
+  );
   const layers = moeLayers(spec);
   const paged = layers.map(({ layer, mlp: { numExperts, topK } }, moe): PagedLayer => {
     const geometry = needs.layers[moe]?.geometry;
     if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
-    return { layer, numExperts, topK, geometry, read: (expert, signal) => weights.readExpert(layer, expert, signal) };
+    return { layer, numExperts, topK, geometry, read: (expert, read) => ram.read(layer, expert, read) };
   });
   const [pager, scratch] = await gpu.ledger.checked("slots and working memory", (): [Pager, Scratch] => [
     new Pager(gpu, paged, options.policy ?? "lfru", plan.slotsPerLayer),
@@ -251,6 +264,7 @@ async function buildParts(
     host: new KernelHost(gpu, options.tuning ?? (gpu.facts.isFallback ? SOFTWARE_TUNING : GPU_TUNING)),
     weights: deviceWeights,
     scratch,
+    ram,
     pager,
     expertLayouts: layers.map(({ layer }) => weights.expertLayout(layer)),
   };

@@ -95,6 +95,10 @@ export interface Stats {
   readonly fileBytes: number;
   readonly memoryBytes: number;
   readonly expertBytesFetched: number;
+  /** Experts that came from the RAM tier, their bytes, and the bytes that it holds now. */
+  readonly ramHits: number;
+  readonly ramBytes: number;
+  readonly ramHeldBytes: number;
   /** Reads repeated after a failed or broken connection. */
   readonly retries: number;
   /** Bytes of live GPU buffers by owner ("dense", "slots", "kv", "scratch", "staging", "tables"), now and at their peak. */

@@ -11,6 +11,12 @@ import { createPolicy, type EvictionPolicy, type PolicyName } from "./policy.ts"
 import { type SlabGeometry, Slabs } from "./slabs.ts";
 import { ABSENT, SlotTable } from "./slot-table.ts";
 
+/** How urgent a read is, and when it is no longer wanted. */
+export interface ExpertReadOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly priority: "demand" | "guess";
+}
+
 /** One MoE layer as the pager sees it. */
 export interface PagedLayer {
   /** Index in the model. */
@@ -18,8 +24,8 @@ export interface PagedLayer {
   readonly numExperts: number;
   readonly topK: number;
   readonly geometry: SlabGeometry;
-  /** The bytes of one expert in slot layout. */
-  readonly read: (expert: number, signal: AbortSignal | undefined) => Promise<Uint8Array<ArrayBuffer>>;
+  /** The bytes of one expert in slot layout, which the pager does not change. */
+  readonly read: (expert: number, options: ExpertReadOptions) => Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** Experts wanted of one MoE layer (by its number among the MoE layers). Guesses may come to nothing. */
@@ -132,7 +138,7 @@ export class Pager {
     const limit = createLimiter(PARALLEL_READS);
     const load = async ({ moe, expert, guess }: (typeof missing)[number]) => {
       const bytes = await this.#state(moe)
-        .spec.read(expert, until)
+        .spec.read(expert, { signal: until, priority: guess ? "guess" : "demand" })
         .catch((error: unknown) => {
           if (guess && !until.aborted) return undefined; // the step can do without; a demand will ask again
           throw error;
