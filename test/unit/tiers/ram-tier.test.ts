@@ -52,7 +52,7 @@ describe("the RAM tier", () => {
   test("forgets in the end what was popular long ago", async () => {
     const { ram } = setUp(2);
     for (let i = 0; i < 20; i++) await ram.read(0, 0, demand);
-    for (let i = 0; i < 100; i++) await ram.read(0, 1 + (i % 2), demand);
+    for (let i = 0; i < 200; i++) await ram.read(0, 1 + (i % 2), demand);
     expect(ram.heldOf(0).sort()).toEqual([1, 2]);
   });
 
