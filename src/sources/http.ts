@@ -10,6 +10,7 @@ import type { ByteSource } from "./byte-source.ts";
 import { checkRange } from "./check-range.ts";
 import { type ContentRange, parseContentRange, parseUnsatisfiedTotal } from "./content-range.ts";
 import { readBody, readWholeBody, request, statusError } from "./http-answer.ts";
+import { versionOf } from "./http-stat.ts";
 import { memorySource } from "./memory.ts";
 import { withRetries } from "./retry.ts";
 import type { SourceHooks } from "./source-hooks.ts";
@@ -63,7 +64,8 @@ async function openRanged(url: string, response: Response, hooks: SourceHooks): 
   await checkEnd(url, response, range, expected - 1);
   const prefix = new Uint8Array(expected);
   await readBody(url, response, prefix, 0, hooks);
-  return rangedSource(url, { total: range.total, etag: response.headers.get("etag") }, prefix, hooks);
+  const source = rangedSource(url, { total: range.total, etag: response.headers.get("etag") }, prefix, hooks);
+  return { ...source, version: versionOf(response) };
 }
 
 function rangedSource(

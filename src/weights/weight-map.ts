@@ -10,7 +10,7 @@ import type { ModelSpec } from "../models/spec.ts";
 import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
 import { buildExpertTable, EXPERT_MATRICES, type ExpertTable, type SlotLayout } from "./expert-table.ts";
 import { type MatrixLayout, matrixLayout } from "./layout.ts";
-import { readRange, readRanges } from "./ranges.ts";
+import { type ByteRange, readRange, readRanges } from "./ranges.ts";
 import { expandVector, repackRows } from "./repack.ts";
 
 export type { TensorRef } from "./expected.ts";
@@ -38,6 +38,8 @@ export interface WeightMap {
   readVector(ref: TensorRef, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>>;
   /** Layout that all experts of `layer` share. @throws UsageError when the layer has none. */
   expertLayout(layer: number): SlotLayout;
+  /** Where the parts of an expert are stored, in the order that `packExpert` takes them. @throws UsageError. */
+  expertRanges(layer: number, expert: number): ByteRange[];
   /** One expert: exactly `expertLayout(layer).words * 4` bytes, its matrices at their word offsets. */
   readExpert(layer: number, expert: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
 }
@@ -64,6 +66,11 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     const table = tables.get(layer);
     if (table) return table;
     throw new UsageError(`Layer ${layer} has no experts`);
+  };
+  const rangesOf = (layer: number, expert: number): ByteRange[] => {
+    const table = tableOf(layer);
+    if (Number.isInteger(expert) && expert >= 0 && expert < table.numExperts) return table.rangesOf(expert);
+    throw new UsageError(`Layer ${layer} has experts 0 to ${table.numExperts - 1}, not ${expert}`);
   };
   const matrix = (ref: TensorRef): MatrixLayout => {
     const {
@@ -94,18 +101,16 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
       return expandVector(plainDtype(tensor), await readRange(checkpoint.shards, range, signal));
     },
     expertLayout: (layer) => tableOf(layer).layout,
+    expertRanges: rangesOf,
     readExpert: async (layer, expert, signal) => {
-      const { layout, numExperts, rangesOf } = tableOf(layer);
-      if (!Number.isInteger(expert) || expert < 0 || expert >= numExperts) {
-        throw new UsageError(`Layer ${layer} has experts 0 to ${numExperts - 1}, not ${expert}`);
-      }
-      return packExpert(layout, await readRanges(checkpoint.shards, rangesOf(expert), signal));
+      const ranges = rangesOf(layer, expert);
+      return packExpert(tableOf(layer).layout, await readRanges(checkpoint.shards, ranges, signal));
     },
   };
 }
 
 /** Places gate, up and down at their word offsets, and their biases. `stored` is in the order of `EXPERT_MATRICES`. */
-function packExpert(layout: SlotLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+export function packExpert(layout: SlotLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const packed = new Uint8Array(layout.words * 4);
   const firstWords = [layout.gateWord, layout.upWord, layout.downWord];
   EXPERT_MATRICES.forEach((name, i) => {
