@@ -24,7 +24,7 @@ const BELOW = {
   pager: ["weights", "gpu"],
   engine: ["kernels", "pager", "tiers", "weights", "models", "tokenizer"],
   generate: ["engine"],
-  workers: ["generate", "engine"],
+  workers: ["generate", "engine", "tiers"],
   client: ["errors", "util"],
   index: ["client", "errors"],
   demo: ["index"],
@@ -39,7 +39,7 @@ const PAGE_SIDE = ["client", "index", "demo"];
  */
 const TYPES_ONLY = {
   client: ["models", "engine", "pager", "generate"],
-  index: ["models", "generate"],
+  index: ["models", "generate", "tiers"],
   workers: ["client"],
   kernels: ["formats"],
 };
@@ -50,6 +50,7 @@ const TYPES_ONLY = {
  */
 const OPEN_FILES = {
   kernels: ["src/weights/layout.ts"], // the layout that kernels read
+  client: ["src/tiers/catalog.ts"], // which models are on disk: a page may look without a model
 };
 
 /** The engine and all below it run in any WebGPU host; only these read what a page or a worker has. */

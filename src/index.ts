@@ -1,4 +1,5 @@
 /** The public surface of Octavo: re-exports only. */
+export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
 export { loadModel, Model, Session } from "./client/client.ts";
 export type * from "./client/types.ts";
 export {
@@ -11,3 +12,4 @@ export {
   UsageError,
 } from "./errors.ts";
 export type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec } from "./models/spec.ts";
+export type { CachedModel } from "./tiers/catalog.ts";

@@ -14,7 +14,7 @@ import type {
   StepEvent,
   TraceRow,
 } from "../src/client/types.ts";
-import type { SourceCounts } from "../src/engine/counters.ts";
+import { newSourceCounts } from "../src/engine/counters.ts";
 import { Engine } from "../src/engine/engine.ts";
 import type { Session } from "../src/engine/session.ts";
 import { UnsupportedError, UsageError } from "../src/errors.ts";
@@ -23,12 +23,25 @@ import { generate } from "../src/generate/generate.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
-import { openFileSet } from "../src/sources/file-set.ts";
 import { loadTokenizer } from "../src/tokenizer/load.ts";
 import type { Tokenizer } from "../src/tokenizer/tokenizer.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
+import { CallTable } from "./call-table.ts";
+import { IoClient, type IoPlace } from "./io-client.ts";
+import type { Source } from "./io-protocol.ts";
+import { cacheWanted, checkTierOptions, defaultRamBytes } from "./tier-options.ts";
 
-type Source = Parameters<EngineHostApi["load"]>[0];
+/** How often a running model tells the disk cache which experts it used; a tab that is closed loses no more. */
+const NOTE_USES_EVERY_MS = 10_000;
+
+/** What the worker has that an engine does not look for itself. */
+export interface HostPlace extends IoPlace {
+  readonly gpu: GPU | undefined;
+  /** Gibibytes, as far as the browser tells. */
+  readonly deviceMemory?: number | undefined;
+  /** The user asked for little traffic. */
+  readonly saveData?: boolean | undefined;
+}
 
 interface Generation {
   readonly ids: AsyncGenerator<number, void, undefined>;
@@ -36,18 +49,21 @@ interface Generation {
 }
 
 export class EngineHost implements EngineHostApi {
-  readonly #navigatorGpu: GPU | undefined;
-  readonly #calls = new Map<number, AbortController>();
+  readonly #place: HostPlace;
+  readonly #calls = new CallTable();
   readonly #sessions = new Map<number, Session>();
   readonly #generations = new Map<number, Generation>();
-  readonly #sourceCounts: SourceCounts = { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0 };
+  readonly #sourceCounts = newSourceCounts();
+  readonly #warming = new AbortController();
   #nextId = 1;
+  #notedMs = 0;
   #gpu: Gpu | undefined;
+  #io: IoClient | undefined;
   #engine: Engine | undefined;
   #tokenizer: Tokenizer | undefined;
 
-  constructor(navigatorGpu: GPU | undefined) {
-    this.#navigatorGpu = navigatorGpu;
+  constructor(place: HostPlace) {
+    this.#place = place;
   }
 
   load(
@@ -56,23 +72,31 @@ export class EngineHost implements EngineHostApi {
     callId: number,
     onProgress: ((progress: LoadProgress) => void) | null,
   ): Promise<{ spec: ModelSpec; adapter: AdapterSummary }> {
-    return this.#abortable(callId, async (signal) => {
-      if (this.#engine) throw new UsageError("This worker has a model already. Start another with loadModel.");
+    return this.#calls.run(callId, async (signal) => {
+      if (this.#io) throw new UsageError("This worker has a model already. Start another with loadModel.");
+      checkTierOptions(source, options);
       const report = (phase: LoadProgress["phase"], loadedBytes = 0, totalBytes = 0) =>
         onProgress?.({ phase, loadedBytes, totalBytes });
       report("header");
-      const files = openFileSet(source, this.#sourceHooks());
+      const cache = cacheWanted(source, options, this.#place);
+      const io = await IoClient.open(source, { cache, diskQuotaBytes: options.diskQuotaBytes }, this.#place);
+      this.#io = io;
+      const { files } = io;
       const checkpoint = await openCheckpoint(files, signal);
       const { spec, names } = describeModel(checkpoint);
       const weights = createWeightMap(checkpoint, spec, names);
       this.#tokenizer = await loadTokenizer(files, checkpoint, signal);
       report("device");
-      const gpu = await openGpu(this.#navigatorGpu, { stockLimits: options.stockLimits ?? false });
+      const gpu = await openGpu(this.#place.gpu, { stockLimits: options.stockLimits ?? false });
       try {
         signal.throwIfAborted();
+        const popular = await io.setExperts(checkpoint, weights, spec);
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
-        const settings = { ...options, signal, onProgress: onBytes, sourceCounts: this.#sourceCounts };
+        const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
+        const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: this.#sourceCounts };
+        const settings = { ...options, ...tiers, signal, onProgress: onBytes };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
+        void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
       } catch (error) {
         gpu.destroy();
         throw error;
@@ -80,6 +104,7 @@ export class EngineHost implements EngineHostApi {
       this.#gpu = gpu;
       const { denseBytes } = this.#engine.memory();
       report("ready", denseBytes, denseBytes);
+      if (options.backgroundFill && !this.#place.saveData) await io.setFill(true);
       return { spec, adapter: gpu.facts };
     });
   }
@@ -92,11 +117,11 @@ export class EngineHost implements EngineHostApi {
   }
 
   prefill(sessionId: number, tokenIds: readonly number[], callId: number): Promise<Float32Array> {
-    return this.#abortable(callId, async (signal) => moved(await this.#session(sessionId).prefill(tokenIds, signal)));
+    return this.#step(callId, async (signal) => moved(await this.#session(sessionId).prefill(tokenIds, signal)));
   }
 
   decode(sessionId: number, tokenId: number, callId: number): Promise<Float32Array> {
-    return this.#abortable(callId, async (signal) => moved(await this.#session(sessionId).decode(tokenId, signal)));
+    return this.#step(callId, async (signal) => moved(await this.#session(sessionId).decode(tokenId, signal)));
   }
 
   async rewind(sessionId: number, length: number): Promise<void> {
@@ -116,7 +141,7 @@ export class EngineHost implements EngineHostApi {
   }
 
   generateNext(generationId: number, callId: number): Promise<number | null> {
-    return this.#abortable(callId, async (signal) => {
+    return this.#step(callId, async (signal) => {
       const generation = this.#generations.get(generationId);
       if (!generation) return null;
       generation.signal = signal;
@@ -139,7 +164,13 @@ export class EngineHost implements EngineHostApi {
   }
 
   async stats(): Promise<Stats> {
+    Object.assign(this.#sourceCounts, await this.#io?.counts());
     return this.#loaded().stats();
+  }
+
+  async setFill(state: "on" | "off"): Promise<void> {
+    this.#loaded();
+    await this.#io?.setFill(state === "on");
   }
 
   async memory(): Promise<MemoryPlan> {
@@ -167,7 +198,7 @@ export class EngineHost implements EngineHostApi {
   }
 
   async cancel(callId: number): Promise<void> {
-    this.#calls.get(callId)?.abort();
+    this.#calls.cancel(callId);
   }
 
   async disposeSession(sessionId: number): Promise<void> {
@@ -177,33 +208,29 @@ export class EngineHost implements EngineHostApi {
   }
 
   async dispose(): Promise<Readonly<Record<string, number>>> {
-    for (const call of this.#calls.values()) call.abort();
+    this.#calls.cancelAll();
+    this.#warming.abort();
+    await this.#noteUses().catch(() => {}); // a hint for the next visit
     this.#engine?.dispose();
+    await this.#io?.close().catch(() => {}); // what could not be stored is fetched again
     const left = this.#gpu?.ledger.byOwner() ?? {};
     this.#gpu?.destroy();
     return left;
   }
 
-  async #abortable<T>(callId: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const controller = new AbortController();
-    this.#calls.set(callId, controller);
-    try {
-      return await run(controller.signal);
-    } finally {
-      this.#calls.delete(callId);
-    }
+  /** A step: slots are no longer filled on a guess, and now and then it is noted which experts were used. */
+  #step<T>(callId: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.#warming.abort();
+    return this.#calls.run(callId, async (signal) => {
+      const result = await run(signal);
+      if (performance.now() - this.#notedMs > NOTE_USES_EVERY_MS) void this.#noteUses().catch(() => {});
+      return result;
+    });
   }
 
-  #sourceHooks() {
-    const counts = this.#sourceCounts;
-    return {
-      onBytes: (origin: "network" | "file" | "memory", bytes: number) => {
-        counts[`${origin}Bytes`] += bytes;
-      },
-      onRetry: () => {
-        counts.retries += 1;
-      },
-    };
+  async #noteUses(): Promise<void> {
+    this.#notedMs = performance.now();
+    if (this.#engine) await this.#io?.noteUses(this.#engine.useCounts());
   }
 
   #loaded(): Engine {

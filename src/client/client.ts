@@ -6,6 +6,7 @@
 import { proxy, type Remote, releaseProxy, wrap } from "comlink";
 import { DeviceError, rebuildError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
+import { askToPersist } from "./cached-models.ts";
 import type { EngineHostApi } from "./protocol.ts";
 import type {
   AdapterSummary,
@@ -35,6 +36,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   const listener = onProgress ? proxy(onProgress) : null;
   try {
     const where = absolute(source);
+    if (typeof where === "string" && wire.cache !== false) void askToPersist().catch(() => {}); // a wish, not a need
     const { spec, adapter } = await border.call(signal, (host, callId) => host.load(where, wire, callId, listener));
     return new Model(border, spec, adapter);
   } catch (error) {
@@ -77,6 +79,11 @@ export class Model {
   /** Cumulative counters since the load; each is documented at `Stats`. */
   stats(): Promise<Stats> {
     return this.#border.call(undefined, (host) => host.stats());
+  }
+
+  /** Starts or stops the background fill of the disk cache; `stats().fillState` says how it stands. */
+  setFill(state: "on" | "off"): Promise<void> {
+    return this.#border.call(undefined, (host) => host.setFill(state));
   }
 
   /** How the GPU budget is spent, and its smallest and largest useful values, in bytes. */

@@ -46,6 +46,7 @@ export interface EngineHostApi {
   decodeText(ids: readonly number[]): Promise<string>;
 
   stats(): Promise<Stats>;
+  setFill(state: "on" | "off"): Promise<void>;
   memory(): Promise<MemoryPlan>;
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan>;
   residency(): Promise<ResidencyLayer[]>;

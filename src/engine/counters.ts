@@ -1,13 +1,32 @@
 /** The engine's own counters; with the pager's, the queue's and the ledger's they make `Stats`. */
 import type { Parts } from "./parts.ts";
-import type { Stats } from "./types.ts";
+import type { Stats, TierStats } from "./types.ts";
 
-/** Bytes and retries of the sources; the caller that opens them keeps the count. */
-export interface SourceCounts {
-  networkBytes: number;
-  fileBytes: number;
-  memoryBytes: number;
-  retries: number;
+/** What the tiers below the slots and RAM count: sources, fetch queue, disk cache. Whoever opens them keeps the count. */
+export type SourceCounts = { -readonly [K in keyof TierStats]: TierStats[K] };
+
+export function newSourceCounts(): SourceCounts {
+  return {
+    networkBytes: 0,
+    fileBytes: 0,
+    memoryBytes: 0,
+    retries: 0,
+    fetchRequests: 0,
+    fetchesMerged: 0,
+    fetchesJoined: 0,
+    diskBytes: 0,
+    diskHits: 0,
+    corruptBlocks: 0,
+    uncheckedFiles: 0,
+    cacheBytes: 0,
+    cacheWriteBytes: 0,
+    cacheEvictions: 0,
+    cacheRefusals: 0,
+    cacheDisabled: "off",
+    cachedExperts: 0,
+    fillState: "off",
+    ioWorker: false,
+  };
 }
 
 export interface EngineCounts {

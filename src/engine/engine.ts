@@ -12,7 +12,7 @@ import { POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
 import { RamTier } from "../tiers/ram-tier.ts";
 import type { ReadExpert } from "../tiers/read-expert.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
-import { type SourceCounts, snapshot } from "./counters.ts";
+import { newSourceCounts, type SourceCounts, snapshot } from "./counters.ts";
 import { loadDeviceWeights } from "./device-weights.ts";
 import { createKvCache } from "./kv-cache.ts";
 import { type MemoryNeeds, memoryNeeds, planMemory, sessionBytes } from "./memory-plan.ts";
@@ -75,7 +75,7 @@ export class Engine implements SessionHost {
     this.#needs = needs;
     this.#plan = plan;
     this.#options = options;
-    this.#sources = options.sourceCounts ?? { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0 };
+    this.#sources = options.sourceCounts ?? newSourceCounts();
   }
 
   /**
@@ -140,6 +140,27 @@ export class Engine implements SessionHost {
 
   residency(): ResidencyLayer[] {
     return this.parts.pager.residentFlags();
+  }
+
+  /**
+   * Puts experts into free slots while nobody waits for a step: per MoE layer the likeliest first. Ends early, without
+   * an error, when `signal` fires.
+   */
+  async warmUp(experts: readonly (readonly number[])[], signal: AbortSignal): Promise<void> {
+    const { pager } = this.parts;
+    for (const [moe, likely] of experts.entries()) {
+      await this.exclusive(async () => {
+        const { stallMs } = pager.counts;
+        const first = likely.slice(0, pager.numSlots(moe));
+        if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], signal).catch(() => {});
+        pager.counts.stallMs = stallMs;
+      });
+    }
+  }
+
+  /** Tokens that chose each expert since the load: the experts of all MoE layers, one layer after another. */
+  useCounts(): Uint32Array<ArrayBuffer> {
+    return this.parts.pager.useCounts();
   }
 
   /** Calls `listener` after every step. */

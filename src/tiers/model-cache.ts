@@ -14,8 +14,9 @@ import { digest, sameBytes } from "./digest.ts";
 import { Space } from "./space.ts";
 import { TwinFile } from "./twin-file.ts";
 
-/** Entries wait for so many bytes of blocks, or for `commit`: a flush costs milliseconds. A crash loses no more. */
+/** Entries wait for so many bytes of blocks, so long, or for `commit`: a flush costs milliseconds. A crash loses no more. */
 const COMMIT_BYTES = 8 * 2 ** 20;
+const COMMIT_MS = 1000;
 /** An index with this many entries, most of them void, is written anew when it is opened. */
 const COMPACT_ENTRIES = 4096;
 
@@ -71,6 +72,7 @@ export class ModelCache {
   #files: FileIdentity[] = [];
   #pending: IndexEvent[] = [];
   #pendingBytes = 0;
+  #committedMs: number;
   readonly #all: readonly StoreFile[];
   readonly #data: StoreFile;
   readonly #index: BlockIndex;
@@ -83,6 +85,7 @@ export class ModelCache {
     this.#all = files;
     this.#data = data;
     this.#options = options;
+    this.#committedMs = options.now();
     this.#space = new Space(options.limitBytes);
     this.#meta = new TwinFile([meta0, meta1]);
     this.#uses = new TwinFile([uses0, uses1]);
@@ -201,7 +204,8 @@ export class ModelCache {
       this.#pending.push({ kind: "block", block });
       this.#pendingBytes += length;
       this.counts.cacheWriteBytes += length;
-      if (this.#pendingBytes >= COMMIT_BYTES) this.#commit();
+      const late = this.#options.now() - this.#committedMs > COMMIT_MS;
+      if (late || this.#pendingBytes >= COMMIT_BYTES) this.#commit();
     });
   }
 
@@ -334,6 +338,7 @@ export class ModelCache {
   }
 
   #commit(): void {
+    this.#committedMs = this.#options.now();
     if (this.#pending.length === 0) return;
     this.#data.flush();
     this.#index.append(this.#pending);

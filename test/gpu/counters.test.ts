@@ -1,5 +1,6 @@
 /** Every counter against something counted elsewhere: the service that served, the events, the plan, the clock. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { newSourceCounts, type SourceCounts } from "../../src/engine/counters.ts";
 import type { Engine, EngineOptions } from "../../src/engine/engine.ts";
 import type { Session } from "../../src/engine/session.ts";
 import type { MemoryPlan, Stats, StepEvent } from "../../src/engine/types.ts";
@@ -30,12 +31,12 @@ interface Rig {
   readonly session: Session;
   readonly events: StepEvent[];
   /** What the source hooks counted. */
-  readonly source: { networkBytes: number; fileBytes: number; memoryBytes: number; retries: number };
+  readonly source: SourceCounts;
 }
 
 async function withEngine(options: EngineOptions, run: (rig: Rig) => Promise<void>): Promise<void> {
   const service = new Service(folder);
-  const source = { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0 };
+  const source = newSourceCounts();
   const files = openFileSet(service.url, {
     fetch: service.fetch,
     retryDelaysMs: [1, 1],

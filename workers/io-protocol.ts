@@ -1,0 +1,35 @@
+/** The border between the engine's worker and the I/O worker: plain values, no signals; `cancel(callId)` stands for those. */
+
+import type { EngineHostApi } from "../src/client/protocol.ts";
+import type { SourceCounts } from "../src/engine/counters.ts";
+import type { ExpertLayer } from "../src/tiers/expert-files.ts";
+import type { ReadPriority } from "../src/tiers/read-expert.ts";
+
+export type Source = Parameters<EngineHostApi["load"]>[0];
+
+export interface IoOptions {
+  readonly cache: boolean;
+  readonly diskQuotaBytes?: number | undefined;
+}
+
+/** A file of the model, under its number. */
+export interface OpenedFile {
+  readonly file: number;
+  readonly label: string;
+  readonly size: number;
+}
+
+export interface IoApi {
+  open(source: Source, options: IoOptions): Promise<{ label: string; entry: string | undefined }>;
+  openFile(name: string, callId: number): Promise<OpenedFile | undefined>;
+  read(file: number, offset: number, length: number, callId: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Says where the experts are. Gives, per MoE layer, those on disk that earlier visits used, the most used first. */
+  setExperts(layers: readonly ExpertLayer[]): Promise<number[][]>;
+  readExpert(layer: number, expert: number, priority: ReadPriority, callId: number): Promise<Uint8Array<ArrayBuffer>>;
+  noteUses(uses: Uint32Array<ArrayBuffer>): Promise<void>;
+  setFill(on: boolean): Promise<void>;
+  counts(): Promise<SourceCounts>;
+  cancel(callId: number): Promise<void>;
+  /** Stores what is on its way and lets go of the files. */
+  close(): Promise<void>;
+}
