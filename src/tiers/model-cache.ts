@@ -11,6 +11,7 @@ import type { BlockStore, StoreFile } from "./block-store.ts";
 import { BlockTable, type Region } from "./block-table.ts";
 import { CACHE_FORMAT, type CacheMeta, encodeMeta, type FileIdentity, parseMeta } from "./cache-meta.ts";
 import { digest, sameBytes } from "./digest.ts";
+import { readRuns } from "./read-runs.ts";
 import { Space } from "./space.ts";
 import { TwinFile } from "./twin-file.ts";
 
@@ -19,6 +20,9 @@ const COMMIT_BYTES = 8 * 2 ** 20;
 const COMMIT_MS = 1000;
 /** An index with this many entries, most of them void, is written anew when it is opened. */
 const COMPACT_ENTRIES = 4096;
+
+/** Keeps the number of a file that was forgotten. */
+const FORGOTTEN: FileIdentity = { name: "", size: -1, version: "" };
 
 /** A block of a file of the model. */
 export interface BlockKey {
@@ -137,16 +141,15 @@ export class ModelCache {
     await this.#guard(() => this.saveMeta());
   }
 
-  /** Forgets every block and file: the model has changed where it comes from. */
-  async reset(): Promise<void> {
-    this.#files = [];
-    this.#table.clear();
-    this.#pending = [];
+  /** Forgets a file that has changed where it comes from, with its blocks. */
+  async forgetFile(file: FileIdentity): Promise<void> {
+    const number = this.#files.indexOf(file);
+    if (number < 0) return;
+    this.#files[number] = FORGOTTEN;
+    for (const block of this.#table.all()) if (block.file === number) this.#forgetBlock(block);
     await this.#guard(async () => {
-      this.#index.rewrite([]);
       await this.saveMeta();
-      this.#space.clear();
-      this.#data.truncate(0);
+      this.#commit();
     });
   }
 
@@ -163,7 +166,7 @@ export class ModelCache {
   /** The blocks that are here and good, `undefined` for the others; neighbours are read at once. */
   async get(keys: readonly BlockKey[]): Promise<(Uint8Array<ArrayBuffer> | undefined)[]> {
     const found = keys.map((key) => this.#find(key));
-    const read = this.#readRuns(found);
+    const read = readRuns(this.#data, found);
     return Promise.all(
       keys.map(async ({ length }, i) => {
         const [block, bytes] = [found[i], read[i]];
@@ -235,11 +238,8 @@ export class ModelCache {
   async #start(): Promise<void> {
     const bytes = await this.#meta.load();
     const meta = bytes && parseMeta(bytes);
-    if (!meta || meta.label !== this.#options.label) {
-      await this.reset();
-      return;
-    }
-    this.#files = [...meta.files];
+    if (!meta || meta.label !== this.#options.label) return this.#clear();
+    this.#files = meta.files.map((file) => (file.name === "" ? FORGOTTEN : file));
     this.totalExperts = meta.totalExperts;
     this.#settleSpace();
     const live = this.#table.size;
@@ -248,11 +248,21 @@ export class ModelCache {
     await this.#guard(async () => this.#index.rewrite(events));
   }
 
+  async #clear(): Promise<void> {
+    this.#table.clear();
+    await this.#guard(async () => {
+      this.#index.rewrite([]);
+      await this.saveMeta();
+      this.#data.truncate(0);
+    });
+  }
+
   /** Marks the stretches in use; drops what the data file or the list of files does not reach. */
   #settleSpace(): void {
     const size = this.#data.size();
     for (const block of this.#table.all()) {
-      if (block.file >= this.#files.length || block.place + block.length > size) this.#table.drop(block);
+      if ((this.#files[block.file] ?? FORGOTTEN) === FORGOTTEN || block.place + block.length > size)
+        this.#table.drop(block);
     }
     for (const { start, bytes } of this.#table.stretches()) this.#space.occupy(start, bytes);
     this.#table.leaving = [];
@@ -261,26 +271,6 @@ export class ModelCache {
   #find({ file, offset, length, group }: BlockKey): BlockEntry | undefined {
     const block = this.#table.find(this.#files.indexOf(file), offset, group);
     return block && block.length >= length ? block : undefined;
-  }
-
-  /** Bytes of every block; those that follow each other in the data file come with one read. */
-  #readRuns(blocks: readonly (BlockEntry | undefined)[]): (Uint8Array<ArrayBuffer> | undefined)[] {
-    const result: (Uint8Array<ArrayBuffer> | undefined)[] = blocks.map(() => undefined);
-    for (let first = 0; first < blocks.length; ) {
-      const start = blocks[first]?.place;
-      let [end, last] = [start ?? 0, first];
-      while (start !== undefined && blocks[last]?.place === end) end += blocks[last++]?.length ?? 0;
-      if (start !== undefined) {
-        const bytes = new Uint8Array(end - start);
-        this.#data.read(start, bytes); // what does not come stays zero, and fails its check
-        for (let i = first; i < last; i++) {
-          const { place = 0, length = 0 } = blocks[i] ?? {};
-          result[i] = bytes.subarray(place - start, place - start + length);
-        }
-      }
-      first = Math.max(last, first + 1);
-    }
-    return result;
   }
 
   /** Writes, unless the browser has no room: then the file may not become larger, and experts make room from now on. */

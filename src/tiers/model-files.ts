@@ -65,7 +65,7 @@ export class ModelFiles {
     if (known && (await this.#isSame(known, signal))) {
       return known.size === MISSING ? undefined : { identity: known, origin: this.#lazy(known) };
     }
-    if (known) await this.#cache?.reset();
+    if (known) await this.#cache?.forgetFile(known);
     const origin = await this.#origin.open(name, signal);
     const identity = origin ? await identify(name, origin, signal) : { name, size: MISSING, version: "" };
     await this.#cache?.addFile(identity);
@@ -159,7 +159,7 @@ export class ModelFiles {
       const origin = await this.#origin.open(known.name);
       const now = origin && (await identify(known.name, origin, undefined));
       if (origin && now?.size === known.size && now.version === known.version) return origin;
-      await this.#cache?.reset();
+      await this.#cache?.forgetFile(known);
       throw new SourceError(`${label}: the file is no longer the one that was kept in the cache; load the model again`);
     };
     return {

@@ -21,12 +21,6 @@ export class Space {
     return this.#end;
   }
 
-  /** Frees everything. */
-  clear(): void {
-    this.#gaps = [];
-    this.#end = 0;
-  }
-
   /** Marks a stretch as used that lies behind the end; for filling in what a file holds, by start. */
   occupy(start: number, bytes: number): void {
     if (start > this.#end) this.#gaps.push({ start: this.#end, bytes: start - this.#end });
