@@ -53,14 +53,20 @@ describe("the packed module", () => {
     const kinds = new Set(files.filter((file) => file.includes(".")).map((file) => file.replace(/^.*?\./, ".")));
     expect([...kinds].sort()).toEqual([".d.ts", ".js", ".json", ".md", ".worker.js"]);
     expect(files).toEqual(
-      expect.arrayContaining(["LICENSE", "dist/index.js", "dist/engine.worker.js", "dist/index.d.ts"]),
+      expect.arrayContaining([
+        "LICENSE",
+        "dist/index.js",
+        "dist/engine.worker.js",
+        "dist/io.worker.js",
+        "dist/index.d.ts",
+      ]),
     );
   });
 
   test("needs no other package", () => {
     const { dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
     expect(dependencies).toBeUndefined();
-    for (const file of ["index.js", "engine.worker.js"]) {
+    for (const file of ["index.js", "engine.worker.js", "io.worker.js"]) {
       expect(readFileSync(join(installed, "dist", file), "utf8")).not.toMatch(/^(import|export)\b.*\bfrom "[^"]*";$/m);
     }
   });
@@ -93,7 +99,9 @@ describe("the packed module", () => {
     const outDir = join(app, "bundled-dist");
     await build({ root: join(app, "bundled"), base: "./", configFile: false, logLevel: "error", build: { outDir } });
     const scripts = readdirSync(join(outDir, "assets")).filter((file) => file.endsWith(".js"));
-    expect(scripts.some((file) => file.startsWith("engine.worker"))).toBe(true);
+    for (const worker of ["engine.worker", "io.worker"]) {
+      expect(scripts.some((file) => file.startsWith(worker))).toBe(true);
+    }
     expect(await bodyText(outDir)).toBe("SourceError rebuilt");
   });
 
