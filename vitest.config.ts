@@ -20,7 +20,7 @@ export default defineConfig({
       {
         extends: true,
         // Named here, for one first met while a test runs would make the page reload under it.
-        optimizeDeps: { include: ["comlink", "@huggingface/tokenizers", "fast-check"] },
+        optimizeDeps: { include: ["comlink", "@huggingface/tokenizers", "@huggingface/jinja", "fast-check"] },
         test: {
           name: "gpu",
           include: ["test/gpu/**/*.test.ts"],

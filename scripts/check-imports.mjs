@@ -38,7 +38,7 @@ const PAGE_SIDE = ["client", "index", "demo"];
  * @type {Record<string, string[]>}
  */
 const TYPES_ONLY = {
-  client: ["models", "engine", "pager", "generate"],
+  client: ["models", "engine", "pager", "generate", "tokenizer"],
   index: ["models", "generate", "tiers"],
   workers: ["client"],
   kernels: ["formats"],
@@ -50,7 +50,11 @@ const TYPES_ONLY = {
  */
 const OPEN_FILES = {
   kernels: ["src/weights/layout.ts"], // the layout that kernels read
-  client: ["src/tiers/catalog.ts"], // which models are on disk: a page may look without a model
+  client: [
+    "src/tokenizer/open.ts", // a tokenizer without a model, loaded when one is asked for
+    "src/tiers/catalog.ts", // which models are on disk, without a model too
+  ],
+  index: ["src/generate/chat-stream.ts"], // text in, text out
 };
 
 /** The engine and all below it run in any WebGPU host; only these read what a page or a worker has. */

@@ -1,8 +1,10 @@
 // Router selection: scores of experts and what they are chosen by (fragments; softmax and logits in most models), stable
 // top-k (on ties the lower id first), routing weights, and the slot of every chosen expert from the residency table. A
 // workgroup owns one token.
-// in:  logits [tokens, logits_stride] f32; residency [layers, num_experts] u32: slot or ABSENT
-// out: routing [tokens, 3, top_k] u32 from routing_at: expert ids, slots, routing weights (f32 bits), in rank order
+// in:  logits [tokens, logits_stride] f32; slots by a fragment: NONE when absent
+// out: routing [tokens, 3, top_k] u32 from routing_at: expert ids, slots, routing weights (f32 bits), in rank order; for a
+//      step that watches its misses (a fragment), also the experts next below the cut [hints] from hints_at, NONE if there
+//      is no other
 // num_experts <= 1024, top_k <= 64. reads 4 * num_experts bytes a token, top_k + 1 times.
 struct Params {
   num_experts: u32,
@@ -12,14 +14,16 @@ struct Params {
   routing_at: u32,
   renormalize: u32,
   routing_scale: f32,
+  hints_at: u32,
+  moe: u32,
+  num_moe: u32,
 }
 
 override WG: u32 = 64;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read> residency: array<u32>;
-@group(0) @binding(3) var<storage, read_write> routing: array<u32>;
+@group(0) @binding(2) var<storage, read_write> routing: array<u32>;
 
 // Of the token's logits: the largest, and the sum of exp(logit - largest).
 var<private> router_largest: f32;
@@ -65,6 +69,7 @@ fn best_left(at: u32, lane: u32) -> u32 {
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  if (halted(lane)) { return; }
   let at = group.x * params.logits_stride;
   let row = params.routing_at + group.x * 3u * params.top_k;
   if (lane < 32u) { taken[lane] = 0u; }
@@ -80,8 +85,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     if (lane == 0u) {
       taken[expert / 32u] |= 1u << (expert % 32u);
       routing[row + rank] = expert;
-      routing[row + params.top_k + rank] = residency[params.residency_at + expert];
+      routing[row + params.top_k + rank] = slot_of(expert);
       routing[row + 2u * params.top_k + rank] = bitcast<u32>(score(logits[at + expert]));
+    }
+    workgroupBarrier();
+  }
+  for (var hint = 0u; hint < hint_count(); hint++) {
+    let expert = best_left(at, lane);
+    if (lane == 0u) {
+      if (expert != NONE) { taken[expert / 32u] |= 1u << (expert % 32u); }
+      routing[params.hints_at + hint] = expert;
     }
     workgroupBarrier();
   }
@@ -93,8 +106,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       divisor += bitcast<f32>(routing[row + 2u * params.top_k + rank]);
     }
   }
+  var absent = false;
   for (var rank = 0u; rank < params.top_k; rank++) {
     let weight = bitcast<f32>(routing[row + 2u * params.top_k + rank]);
     routing[row + 2u * params.top_k + rank] = bitcast<u32>(weight / divisor * params.routing_scale);
+    absent = absent || routing[row + params.top_k + rank] == NONE;
   }
+  note_misses(absent);
 }

@@ -1,6 +1,7 @@
 /** The public surface of Octavo: re-exports only. */
 export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
 export { loadModel, Model, Session } from "./client/client.ts";
+export { loadTokenizer } from "./client/tokenizer.ts";
 export type * from "./client/types.ts";
 export {
   BudgetError,
@@ -11,5 +12,6 @@ export {
   UnsupportedError,
   UsageError,
 } from "./errors.ts";
+export { createChatStream } from "./generate/chat-stream.ts";
 export type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec } from "./models/spec.ts";
 export type { CachedModel } from "./tiers/catalog.ts";

@@ -6,15 +6,21 @@ import { transfer } from "comlink";
 import type { EngineHostApi, WireGenerateOptions, WireLoadOptions } from "../src/client/protocol.ts";
 import type {
   AdapterSummary,
+  Advice,
+  ChatFormat,
+  ChatMessage,
+  ChatOptions,
+  ChatPrompt,
+  EncodeOptions,
   LoadProgress,
   MemoryPlan,
   ResidencyLayer,
+  ResponseStats,
   SessionOptions,
   Stats,
   StepEvent,
   TraceRow,
 } from "../src/client/types.ts";
-import { newSourceCounts } from "../src/engine/counters.ts";
 import { Engine } from "../src/engine/engine.ts";
 import type { Session } from "../src/engine/session.ts";
 import { UnsupportedError, UsageError } from "../src/errors.ts";
@@ -23,8 +29,7 @@ import { generate } from "../src/generate/generate.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
-import { loadTokenizer } from "../src/tokenizer/load.ts";
-import type { Tokenizer } from "../src/tokenizer/tokenizer.ts";
+import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
 import { CallTable } from "./call-table.ts";
 import { IoClient, type IoPlace } from "./io-client.ts";
@@ -53,14 +58,13 @@ export class EngineHost implements EngineHostApi {
   readonly #calls = new CallTable();
   readonly #sessions = new Map<number, Session>();
   readonly #generations = new Map<number, Generation>();
-  readonly #sourceCounts = newSourceCounts();
   readonly #warming = new AbortController();
   #nextId = 1;
   #notedMs = 0;
   #gpu: Gpu | undefined;
   #io: IoClient | undefined;
   #engine: Engine | undefined;
-  #tokenizer: Tokenizer | undefined;
+  #tokenizer: ModelTokenizer | undefined;
 
   constructor(place: HostPlace) {
     this.#place = place;
@@ -93,7 +97,7 @@ export class EngineHost implements EngineHostApi {
         const popular = await io.setExperts(checkpoint, weights, spec);
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
-        const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: this.#sourceCounts };
+        const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
         const settings = { ...options, ...tiers, signal, onProgress: onBytes };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
@@ -132,9 +136,14 @@ export class EngineHost implements EngineHostApi {
     return [...this.#session(sessionId).tokens];
   }
 
+  async sessionStats(sessionId: number): Promise<ResponseStats | null> {
+    return this.#session(sessionId).response ?? null;
+  }
+
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
     const generation: Partial<Generation> = {};
-    const ids = generate(this.#session(sessionId), options, this.#loaded().spec.stopIds, () => generation.signal);
+    const stopIds = [...this.#loaded().spec.stopIds, ...(this.#tokenizer?.chatFormat.stopIds ?? [])];
+    const ids = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
     const generationId = this.#nextId++;
     this.#generations.set(generationId, Object.assign(generation, { ids, signal: undefined }));
     return generationId;
@@ -155,16 +164,24 @@ export class EngineHost implements EngineHostApi {
     this.#generations.delete(generationId);
   }
 
-  async encode(text: string): Promise<number[]> {
-    return this.#tokens().encode(text);
+  async encode(text: string, options: EncodeOptions): Promise<number[]> {
+    return this.#tokens().encode(text, options);
   }
 
   async decodeText(ids: readonly number[]): Promise<string> {
     return this.#tokens().decode(ids);
   }
 
+  async chatPrompt(messages: readonly ChatMessage[], options: ChatOptions): Promise<ChatPrompt> {
+    return this.#tokens().chatPrompt(messages, options);
+  }
+
+  async chatFormat(): Promise<ChatFormat> {
+    return this.#tokens().chatFormat;
+  }
+
   async stats(): Promise<Stats> {
-    Object.assign(this.#sourceCounts, await this.#io?.counts());
+    await this.#io?.refreshCounts();
     return this.#loaded().stats();
   }
 
@@ -179,6 +196,10 @@ export class EngineHost implements EngineHostApi {
 
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan> {
     return this.#loaded().setBudget(gpuBudgetBytes);
+  }
+
+  async advice(): Promise<Advice> {
+    return this.#loaded().advice();
   }
 
   async residency(): Promise<ResidencyLayer[]> {
@@ -244,7 +265,7 @@ export class EngineHost implements EngineHostApi {
     return session;
   }
 
-  #tokens(): Tokenizer {
+  #tokens(): ModelTokenizer {
     if (this.#tokenizer) return this.#tokenizer;
     throw new UnsupportedError(
       "This checkpoint has no tokenizer: put its tokenizer.json beside it, or work with token ids.",

@@ -1,6 +1,6 @@
 /** The engine's side of the I/O border: a model's files as a `FileSet` and its experts as a `ReadExpert`, wherever the I/O runs. */
 import { type Remote, releaseProxy, wrap } from "comlink";
-import type { SourceCounts } from "../src/engine/counters.ts";
+import { newSourceCounts, type SourceCounts } from "../src/engine/counters.ts";
 import { rebuildError, SourceError } from "../src/errors.ts";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
@@ -11,7 +11,7 @@ import { throwIfAborted } from "../src/util/abort.ts";
 import type { WeightMap } from "../src/weights/weight-map.ts";
 import type { StorageAccess } from "./disk-cache.ts";
 import { IoHost } from "./io-host.ts";
-import type { IoApi, IoOptions, Source } from "./io-protocol.ts";
+import type { Answer, IoApi, IoOptions, Source } from "./io-protocol.ts";
 
 export interface IoPlace extends StorageAccess {
   /** Starts the I/O worker; absent where there are no nested workers. */
@@ -19,6 +19,8 @@ export interface IoPlace extends StorageAccess {
 }
 
 export class IoClient {
+  /** Up to date with the last bytes that came; sizes and states with the last `refreshCounts`. */
+  readonly counts = newSourceCounts();
   readonly #api: IoApi;
   readonly #worker: Worker | undefined;
   readonly #numbers = new Map<ByteSource, number>();
@@ -66,7 +68,7 @@ export class IoClient {
   }
 
   readonly readExpert: ReadExpert = (layer, expert, { signal, priority }) =>
-    this.#call(signal, (api, callId) => api.readExpert(layer, expert, priority, callId));
+    this.#bytes(signal, (api, callId) => api.readExpert(layer, expert, priority, callId));
 
   /** Says where the experts are stored; see `IoApi.setExperts`. */
   setExperts(checkpoint: Checkpoint, weights: WeightMap, spec: ModelSpec): Promise<number[][]> {
@@ -89,8 +91,9 @@ export class IoClient {
     return this.#call(undefined, (api) => api.setFill(on));
   }
 
-  counts(): Promise<SourceCounts> {
-    return this.#call(undefined, (api) => api.counts());
+  /** Brings `counts` up to date, the sizes and states among them too. */
+  async refreshCounts(): Promise<SourceCounts> {
+    return Object.assign(this.counts, await this.#call(undefined, (api) => api.counts()));
   }
 
   /** Lets go of files and worker; what was read is stored before. */
@@ -114,10 +117,19 @@ export class IoClient {
     const source: ByteSource = {
       label,
       size: async () => size,
-      read: (offset, length, signal) => this.#call(signal, (api, callId) => api.read(file, offset, length, callId)),
+      read: (offset, length, signal) => this.#bytes(signal, (api, callId) => api.read(file, offset, length, callId)),
     };
     this.#numbers.set(source, file);
     return source;
+  }
+
+  async #bytes(
+    signal: AbortSignal | undefined,
+    run: (api: IoApi, callId: number) => Promise<Answer>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const { bytes, counts } = await this.#call(signal, run);
+    Object.assign(this.counts, counts);
+    return bytes;
   }
 
   /** Ends when the other side has ended, aborted or not: who is told so may rely on it. */

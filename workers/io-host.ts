@@ -13,7 +13,7 @@ import { type ModelFile, ModelFiles } from "../src/tiers/model-files.ts";
 import type { ReadPriority } from "../src/tiers/read-expert.ts";
 import { CallTable } from "./call-table.ts";
 import { type OpenedCache, openCache, type StorageAccess } from "./disk-cache.ts";
-import type { IoApi, IoOptions, OpenedFile, Source } from "./io-protocol.ts";
+import type { Answer, IoApi, IoOptions, OpenedFile, Source } from "./io-protocol.ts";
 
 /** Entries of stored blocks are written this long after the last fetch, so that a busy time has few flushes. */
 const COMMIT_DELAY_MS = 300;
@@ -66,11 +66,11 @@ export class IoHost implements IoApi {
     });
   }
 
-  read(file: number, offset: number, length: number, callId: number): Promise<Uint8Array<ArrayBuffer>> {
+  read(file: number, offset: number, length: number, callId: number): Promise<Answer> {
     return this.#calls.run(callId, async (signal) => {
       const opened = this.#open[file];
       if (!opened) throw new UsageError(`File ${file} of ${this.#open.length} is not open`);
-      return moved(await this.#opened().read({ file: opened, offset, length }, { signal, priority: "demand" }));
+      return this.#answer(await this.#opened().read({ file: opened, offset, length }, { signal, priority: "demand" }));
     });
   }
 
@@ -79,10 +79,10 @@ export class IoHost implements IoApi {
     return this.#experts.popular();
   }
 
-  readExpert(layer: number, expert: number, priority: ReadPriority, callId: number): Promise<Uint8Array<ArrayBuffer>> {
+  readExpert(layer: number, expert: number, priority: ReadPriority, callId: number): Promise<Answer> {
     return this.#calls.run(callId, async (signal) => {
       if (!this.#experts) throw new UsageError("The experts are not known yet");
-      return moved(await this.#experts.read(layer, expert, { signal, priority }));
+      return this.#answer(await this.#experts.read(layer, expert, { signal, priority }));
     });
   }
 
@@ -98,10 +98,7 @@ export class IoHost implements IoApi {
     const cache = this.#cache;
     return {
       ...this.#sourceCounts,
-      ...this.#queue.counts,
-      ...cache?.counts,
-      diskHits: this.#files?.diskHits ?? 0,
-      uncheckedFiles: this.#files?.uncheckedFiles ?? 0,
+      ...this.#running(),
       cacheBytes: cache?.bytes ?? 0,
       cacheDisabled: cache ? cache.disabled : this.#whyNoCache,
       cachedExperts: cache?.storedExperts ?? 0,
@@ -123,6 +120,19 @@ export class IoHost implements IoApi {
     await this.#disk?.close();
   }
 
+  /** The counts that only grow, which cost nothing to tell. */
+  #running(): Partial<SourceCounts> {
+    const { networkBytes, fileBytes, memoryBytes, retries } = this.#sourceCounts;
+    const { diskHits = 0, uncheckedFiles = 0 } = this.#files ?? {};
+    const sources = { networkBytes, fileBytes, memoryBytes, retries };
+    return { ...sources, ...this.#queue.counts, ...this.#cache?.counts, diskHits, uncheckedFiles };
+  }
+
+  /** Bytes go over without a copy. */
+  #answer(bytes: Uint8Array<ArrayBuffer>): Answer {
+    return transfer({ bytes, counts: this.#running() }, [bytes.buffer]);
+  }
+
   get #cache(): ModelCache | undefined {
     return this.#disk?.cache;
   }
@@ -137,9 +147,4 @@ export class IoHost implements IoApi {
     clearTimeout(this.#commitTimer);
     this.#commitTimer = setTimeout(() => void this.#files?.stored(), COMMIT_DELAY_MS);
   }
-}
-
-/** Bytes go over without a copy. */
-function moved(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  return transfer(bytes, [bytes.buffer]);
 }

@@ -12,6 +12,12 @@ export interface IoOptions {
   readonly diskQuotaBytes?: number | undefined;
 }
 
+/** Bytes, with what was counted up to them: so that the engine's counters are right whenever it is asked. */
+export interface Answer {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly counts: Partial<SourceCounts>;
+}
+
 /** A file of the model, under its number. */
 export interface OpenedFile {
   readonly file: number;
@@ -22,12 +28,13 @@ export interface OpenedFile {
 export interface IoApi {
   open(source: Source, options: IoOptions): Promise<{ label: string; entry: string | undefined }>;
   openFile(name: string, callId: number): Promise<OpenedFile | undefined>;
-  read(file: number, offset: number, length: number, callId: number): Promise<Uint8Array<ArrayBuffer>>;
+  read(file: number, offset: number, length: number, callId: number): Promise<Answer>;
   /** Says where the experts are. Gives, per MoE layer, those on disk that earlier visits used, the most used first. */
   setExperts(layers: readonly ExpertLayer[]): Promise<number[][]>;
-  readExpert(layer: number, expert: number, priority: ReadPriority, callId: number): Promise<Uint8Array<ArrayBuffer>>;
+  readExpert(layer: number, expert: number, priority: ReadPriority, callId: number): Promise<Answer>;
   noteUses(uses: Uint32Array<ArrayBuffer>): Promise<void>;
   setFill(on: boolean): Promise<void>;
+  /** All of the counts. */
   counts(): Promise<SourceCounts>;
   cancel(callId: number): Promise<void>;
   /** Stores what is on its way and lets go of the files. */

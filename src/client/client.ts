@@ -10,11 +10,18 @@ import { askToPersist } from "./cached-models.ts";
 import type { EngineHostApi } from "./protocol.ts";
 import type {
   AdapterSummary,
+  Advice,
+  ChatFormat,
+  ChatMessage,
+  ChatOptions,
+  ChatPrompt,
+  EncodeOptions,
   GenerateOptions,
   LoadOptions,
   MemoryPlan,
   ModelSource,
   ResidencyLayer,
+  ResponseStats,
   SessionOptions,
   Stats,
   StepEvent,
@@ -66,14 +73,32 @@ export class Model {
     return new Session(this.#border, sessionId, contextLength);
   }
 
-  /** Token ids of `text`. @throws UnsupportedError when the checkpoint has no tokenizer. */
-  encode(text: string): Promise<number[]> {
-    return this.#border.call(undefined, (host) => host.encode(text));
+  /**
+   * Token ids of `text`. Spellings of special tokens in it stay text unless `options.allowSpecial` says otherwise.
+   * @throws UnsupportedError when the checkpoint has no tokenizer.
+   */
+  encode(text: string, options: EncodeOptions = {}): Promise<number[]> {
+    return this.#border.call(undefined, (host) => host.encode(text, options));
   }
 
   /** Text of `ids`. @throws UnsupportedError when the checkpoint has no tokenizer. */
   decode(ids: readonly number[]): Promise<string> {
     return this.#border.call(undefined, (host) => host.decodeText(ids));
+  }
+
+  /**
+   * A conversation as the model expects it, by its own chat template: text, and ids for `Session.prefill`. Only the
+   * template's markers become special tokens, whatever the messages spell.
+   * @throws UsageError for messages that the template refuses; UnsupportedError for a model without a template, unless
+   * `options.template` gives one, and for a template that cannot be rendered.
+   */
+  chatPrompt(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<ChatPrompt> {
+    return this.#border.call(undefined, (host) => host.chatPrompt(messages, options));
+  }
+
+  /** What ends the model's turns and how it marks thoughts; `createChatStream` separates these from the answer. */
+  chatFormat(): Promise<ChatFormat> {
+    return this.#border.call(undefined, (host) => host.chatFormat());
   }
 
   /** Cumulative counters since the load; each is documented at `Stats`. */
@@ -94,6 +119,11 @@ export class Model {
   /** Changes the GPU budget between two steps; results do not change. @throws BudgetError naming the smallest that works. */
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan> {
     return this.#border.call(undefined, (host) => host.setBudget(gpuBudgetBytes));
+  }
+
+  /** What a quarter more slots would bring, and a quarter fewer cost, by the routing of the last hundred tokens or so. */
+  advice(): Promise<Advice> {
+    return this.#border.call(undefined, (host) => host.advice());
   }
 
   /** Which experts are resident now, a flag per expert of every MoE layer. */
@@ -166,6 +196,11 @@ export class Session {
   /** The token ids of the timeline. */
   tokens(): Promise<number[]> {
     return this.#border.call(undefined, (host) => host.tokens(this.#id));
+  }
+
+  /** Counters of the response under way or given last: since the first prefill after the last one; `null` before any. */
+  stats(): Promise<ResponseStats | null> {
+    return this.#border.call(undefined, (host) => host.sessionStats(this.#id));
   }
 
   /**
@@ -255,7 +290,7 @@ class Border {
 }
 
 /** A URL that the worker can use: relative ones are resolved against the page. */
-function absolute(source: ModelSource): Exclude<ModelSource, URL> {
+export function absolute(source: ModelSource): Exclude<ModelSource, URL> {
   if (source instanceof URL) return source.href;
   if (typeof source !== "string") return source;
   try {

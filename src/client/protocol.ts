@@ -7,12 +7,19 @@
 import type { ModelSpec } from "../models/spec.ts";
 import type {
   AdapterSummary,
+  Advice,
+  ChatFormat,
+  ChatMessage,
+  ChatOptions,
+  ChatPrompt,
+  EncodeOptions,
   GenerateOptions,
   LoadOptions,
   LoadProgress,
   MemoryPlan,
   ModelSource,
   ResidencyLayer,
+  ResponseStats,
   SessionOptions,
   Stats,
   StepEvent,
@@ -35,6 +42,7 @@ export interface EngineHostApi {
   decode(sessionId: number, tokenId: number, callId: number): Promise<Float32Array>;
   rewind(sessionId: number, length: number): Promise<void>;
   tokens(sessionId: number): Promise<number[]>;
+  sessionStats(sessionId: number): Promise<ResponseStats | null>;
 
   /** Starts a generation and gives its id; nothing runs before `generateNext`. */
   generate(sessionId: number, options: WireGenerateOptions): Promise<number>;
@@ -42,13 +50,16 @@ export interface EngineHostApi {
   generateNext(generationId: number, callId: number): Promise<number | null>;
   generateReturn(generationId: number): Promise<void>;
 
-  encode(text: string): Promise<number[]>;
+  encode(text: string, options: EncodeOptions): Promise<number[]>;
   decodeText(ids: readonly number[]): Promise<string>;
+  chatPrompt(messages: readonly ChatMessage[], options: ChatOptions): Promise<ChatPrompt>;
+  chatFormat(): Promise<ChatFormat>;
 
   stats(): Promise<Stats>;
   setFill(state: "on" | "off"): Promise<void>;
   memory(): Promise<MemoryPlan>;
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan>;
+  advice(): Promise<Advice>;
   residency(): Promise<ResidencyLayer[]>;
   watch(listener: ((event: StepEvent) => void) | null): Promise<void>;
   startTrace(): Promise<void>;

@@ -6,15 +6,21 @@ import type { PolicyName } from "../pager/policy.ts";
 
 export type {
   AdapterSummary,
+  Advice,
   LayerPaging,
   MemoryPlan,
   ResidencyLayer,
+  ResponseStats,
   Stats,
   StepEvent,
   TierStats,
   TraceRow,
 } from "../engine/types.ts";
+export type { ChatPart, ChatStream } from "../generate/chat-stream.ts";
 export type { PolicyName } from "../pager/policy.ts";
+export type { ChatFormat, ChatMessage, ChatOptions, ChatPrompt } from "../tokenizer/chat-types.ts";
+export type { ModelTokenizer } from "../tokenizer/load.ts";
+export type { EncodeOptions, SpecialToken, StreamDecoder, Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** A file held in memory, where no `File` is at hand. */
 export interface MemoryFile {
@@ -40,10 +46,19 @@ export interface LoadOptions {
   readonly gpuBudgetBytes?: number;
   /** KV cache reserved inside the budget, in tokens; sessions up to this length fit without taking slots. Default: min(model's, 2048). */
   readonly contextLength?: number;
-  /** Eviction policy. Default "lfru". It changes what is fetched, never a result. */
+  /** Eviction policy. Default "successor". It changes what is fetched, never a result. */
   readonly policy?: PolicyName;
-  /** MoE layers past the first missing one whose likely experts are fetched with it; 0 for none. Default: all. */
-  readonly runAhead?: number;
+  /**
+   * MoE layers that a decode step runs on for behind a missed expert, to fetch what they want with it; 0 stops at the
+   * first miss. Default "auto": what measures best on this device and link.
+   */
+  readonly runAhead?: number | "auto";
+  /** Experts below the top-k cut that are fetched too in each of those layers, 0 to 8. Default "auto". */
+  readonly extraGuesses?: number | "auto";
+  /** "next-layer" applies the next MoE layer's router ahead of time and fetches what it names with a miss. Default "none". */
+  readonly prefetch?: "none" | "next-layer";
+  /** Load every expert at the start and look none up: for a device that holds them all, and to measure paging against. */
+  readonly allResident?: boolean;
   /**
    * Keep what is read in the browser's storage for the next visit. Default: true for addresses where the browser lets
    * this page store, false otherwise; picked files and memory are at hand already.

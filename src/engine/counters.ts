@@ -1,6 +1,7 @@
 /** The engine's own counters; with the pager's, the queue's and the ledger's they make `Stats`. */
 import type { Parts } from "./parts.ts";
-import type { Stats, TierStats } from "./types.ts";
+import type { Reach } from "./run-ahead.ts";
+import type { Gauge, ResponseStats, Stats, TierStats } from "./types.ts";
 
 /** What the tiers below the slots and RAM count: sources, fetch queue, disk cache. Whoever opens them keeps the count. */
 export type SourceCounts = { -readonly [K in keyof TierStats]: TierStats[K] };
@@ -41,6 +42,8 @@ export interface EngineCounts {
   decodeWeightBytesRead: number;
   decodeRounds: number;
   cleanSteps: number;
+  queuedSteps: number;
+  queuedStepsDropped: number;
   expertHits: number;
   expertMisses: number;
 }
@@ -58,19 +61,53 @@ export function newCounts(): EngineCounts {
     decodeWeightBytesRead: 0,
     decodeRounds: 0,
     cleanSteps: 0,
+    queuedSteps: 0,
+    queuedStepsDropped: 0,
     expertHits: 0,
     expertMisses: 0,
   };
 }
 
-export function snapshot(counts: EngineCounts, sources: SourceCounts, parts: Parts, kvBytes: number): Stats {
-  const { gpu, pager, ram } = parts;
+/** Where the numbers of `Stats` are kept. */
+export interface Books {
+  readonly counts: EngineCounts;
+  readonly sources: SourceCounts;
+  readonly parts: Parts;
+  readonly reach: Reach;
+  readonly kvBytes: number;
+}
+
+const GAUGES: readonly Gauge[] = [
+  "gpuBytes",
+  "gpuBytesTotal",
+  "gpuBytesPeak",
+  "kvBytes",
+  "runAheadLayers",
+  "extraGuesses",
+  "ramHeldBytes",
+  "cacheBytes",
+  "cacheDisabled",
+  "cachedExperts",
+  "fillState",
+  "ioWorker",
+];
+
+/** `sum` and what `after` counts beyond `before`; the time to first token is the last one. */
+export function withAdded(sum: ResponseStats | undefined, before: Stats, after: Stats): ResponseStats {
+  const names = Object.keys(after).filter((name) => !GAUGES.some((gauge) => gauge === name)) as (keyof ResponseStats)[];
+  const added = names.map((name) => [name, (sum?.[name] ?? 0) + after[name] - before[name]]);
+  return { ...Object.fromEntries(added), timeToFirstTokenMs: after.timeToFirstTokenMs };
+}
+
+export function snapshot({ counts, sources, parts: { gpu, pager, ram }, reach, kvBytes }: Books): Stats {
   return {
     ...counts,
     ...gpu.queue.counts,
     ...pager.counts,
     ...ram.counts,
     ...sources,
+    runAheadLayers: reach.layers,
+    extraGuesses: reach.hints,
     gpuBytes: gpu.ledger.byOwner(),
     gpuBytesTotal: gpu.ledger.totalBytes,
     gpuBytesPeak: gpu.ledger.peakBytes,

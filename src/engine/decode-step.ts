@@ -1,24 +1,35 @@
 /**
  * One decode step: submit the whole token, read back what it chose, and stand by it when every chosen expert was
  * resident. Otherwise fetch, and run again from the first MoE layer that missed one; nothing computed behind a miss is
- * used but as a hint of what later layers are likely to want.
+ * used but as a hint of what later layers are likely to want. A step is started and finished apart, so that the next one
+ * can be queued in between; when the first one misses, the GPU halts what was queued behind it.
  */
-import type { Command, Span } from "../gpu/queue.ts";
+import type { Span } from "../gpu/queue.ts";
 import type { Want } from "../pager/pager.ts";
 import { ABSENT } from "../pager/slot-table.ts";
 import type { DecodePlan } from "./decode.ts";
 import type { Parts } from "./parts.ts";
 import { type Routing, unpackRouting } from "./routing.ts";
+import type { Reach, RunAhead } from "./run-ahead.ts";
+import { decodeRecordBytes, writeStep } from "./scratch.ts";
 import { moeLayers } from "./sizes.ts";
 
 export interface StepRequest {
-  /** Commands after the forward pass: sampling, or none. */
-  readonly then: readonly Command[];
+  readonly plan: DecodePlan;
+  /** Token id, or `null` for the one that the step before leaves on the GPU: this one is queued behind it. */
+  readonly id: number | null;
+  readonly position: number;
+  /** Draw of the next token behind the forward pass: its `Sampling` uniform. */
+  readonly draw?: ArrayBuffer | undefined;
   /** What to read back beside the routing. */
   readonly reads: readonly Span[];
-  /** MoE layers past the first missing one whose likely experts are fetched with it. */
-  readonly runAhead: number;
-  readonly signal: AbortSignal | undefined;
+}
+
+/** A step whose first round is on its way. */
+export interface StartedStep extends StepRequest {
+  readonly reach: Reach;
+  readonly round: Promise<ArrayBuffer>;
+  readonly startedAt: number;
 }
 
 export interface StepResult {
@@ -30,29 +41,113 @@ export interface StepResult {
   readonly rounds: number;
 }
 
-export async function runDecodeStep(parts: Parts, plan: DecodePlan, request: StepRequest): Promise<StepResult> {
-  const { sizes, gpu, pager, scratch } = parts;
-  const topKs = moeLayers(parts.spec).map(({ mlp }) => mlp.topK);
-  const rowBytes = 3 * sizes.topK * 4;
-  const routingSpan = { buffer: scratch.buffers.routing, offset: 0, bytes: topKs.length * rowBytes };
-  const spans = topKs.length > 0 ? [routingSpan, ...request.reads] : [...request.reads];
-  let from = 0;
+const NONE = 0xffff_ffff;
+
+/** Writes what the step needs and submits its first round. */
+export function startStep(parts: Parts, runAhead: RunAhead, request: StepRequest): StartedStep {
+  const { reach } = runAhead;
+  const { id } = request;
+  if (id !== null) {
+    parts.gpu.queue.write(parts.scratch.buffers.ids, 0, new Uint32Array([id]));
+    unhalt(parts);
+  }
+  const round = submitRound(parts, request, reach, 0);
+  round.catch(() => {}); // whoever finishes or drops the step hears of it
+  return { ...request, reach, round, startedAt: performance.now() };
+}
+
+/** Sees a started step through. @throws what a fetch throws; `AbortError`; DeviceError. */
+export async function finishStep(
+  parts: Parts,
+  runAhead: RunAhead,
+  step: StartedStep,
+  signal: AbortSignal | undefined,
+): Promise<StepResult> {
+  const { plan, reach } = step;
+  if (parts.allResident) return { routing: [], bytes: await step.round, rounds: 1 };
+  const moe = moeLayers(parts.spec);
+  const rowBytes = 3 * parts.sizes.topK * 4;
+  let from = -1;
+  let round = step.round;
+  let since = step.id === null ? undefined : step.startedAt;
   for (let rounds = 1; ; rounds++) {
-    const bytes = await gpu.queue.submitAndRead([...plan.forward.slice(from), ...request.then], spans);
-    const routing = topKs.map((topK, moe) => unpackRouting(bytes, moe * rowBytes, 1, topK));
+    const bytes = await round;
+    const routing = moe.map(({ mlp }, i) => unpackRouting(bytes, i * rowBytes, 1, mlp.topK));
     const first = routing.findIndex(({ slots }) => slots.includes(ABSENT));
-    if (first < 0) return { routing, bytes: bytes.slice(topKs.length * rowBytes), rounds };
-    const wants = wantedExperts(routing, first, request.runAhead);
-    await pager.acquire(wants, request.signal);
-    from = plan.replayAt[first] ?? 0;
+    const missed = first < 0 ? undefined : first;
+    const computed =
+      (missed === undefined ? moe.length : Math.min(moe.length, first + reach.layers)) - Math.max(0, from);
+    if (since !== undefined) runAhead.roundTook(computed, performance.now() - since);
+    runAhead.roundEnded({ from, missed, guessed: rounds > 1 ? reach : undefined });
+    if (missed === undefined) {
+      runAhead.stepEnded();
+      return { routing, bytes: bytes.slice(decodeRecordBytes(parts.sizes)), rounds };
+    }
+    await fetchWanted(parts, runAhead, wantedExperts(parts, bytes, routing, first, reach), reach, signal);
+    from = first;
+    unhalt(parts);
+    since = performance.now();
+    round = submitRound(parts, step, reach, plan.replayAt[first] ?? 0);
   }
 }
 
-/** What the first missing layer demands, and what the next `runAhead` layers seemed to want. */
-function wantedExperts(routing: readonly Routing[], first: number, runAhead: number): Want[] {
-  const wants: Want[] = [];
-  for (let moe = first; moe < routing.length && moe <= first + runAhead; moe++) {
-    wants.push({ moe, experts: [...(routing[moe]?.expertIds ?? [])], guess: moe > first });
+/** Runs the step from command `from` on. Its uniforms are written each time: a step queued behind it has its own. */
+function submitRound(parts: Parts, step: StepRequest, reach: Reach, from: number): Promise<ArrayBuffer> {
+  const { gpu, scratch } = parts;
+  const { plan, position, draw, reads } = step;
+  writeStep(gpu, scratch, position, 1, reach);
+  if (draw) gpu.queue.write(scratch.sampling, 0, draw);
+  const bytes = decodeRecordBytes(parts.sizes);
+  const spans =
+    bytes > 0 && !parts.allResident ? [{ buffer: scratch.buffers.routing, offset: 0, bytes }, ...reads] : reads;
+  const commands = plan.forward.slice(from);
+  return gpu.queue.submitAndRead(draw ? [...commands, plan.sample] : commands, spans);
+}
+
+/** Lets the next submission run. What was queued before it has run, or been halted, when this lands. */
+export function unhalt({ gpu, scratch }: Parts): void {
+  gpu.queue.write(scratch.halt, 0, new Uint32Array([NONE, 0]));
+}
+
+async function fetchWanted(
+  { pager }: Parts,
+  runAhead: RunAhead,
+  wants: readonly Want[],
+  reach: Reach,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const { moe, experts, guess } of wants) {
+    const missing = experts.filter((expert) => !pager.isResident(moe, expert)).length;
+    runAhead.wanted(missing, guess ? reach : undefined);
+  }
+  const [before, start] = [pager.counts.expertsFetched, performance.now()];
+  await pager.acquire(wants, signal);
+  runAhead.fetchTook(pager.counts.expertsFetched - before, performance.now() - start);
+}
+
+/** What the first missing layer demands, what it predicts for the next, and what the layers within reach seemed to want. */
+function wantedExperts(
+  { sizes }: Parts,
+  bytes: ArrayBuffer,
+  routing: readonly Routing[],
+  first: number,
+  reach: Reach,
+): Want[] {
+  const words = (at: number, count: number) => {
+    return [...new Uint32Array(bytes, at * 4, count)].filter((expert) => expert !== NONE);
+  };
+  const chosen = (moe: number) => [...(routing[moe]?.expertIds ?? [])];
+  const wants: Want[] = [{ moe: first, experts: chosen(first), guess: false }];
+  for (let moe = first + 1; moe < routing.length && moe <= first + reach.layers; moe++) {
+    wants.push({
+      moe,
+      experts: [...chosen(moe), ...words(sizes.hintsAt + moe * sizes.hints, reach.hints)],
+      guess: true,
+    });
+  }
+  if (sizes.predictions > 0 && first + 1 < routing.length) {
+    const experts = words(sizes.predictionsAt + first * 3 * sizes.predictions, sizes.predictions);
+    wants.push({ moe: first + 1, experts, guess: true });
   }
   return wants;
 }

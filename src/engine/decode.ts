@@ -16,7 +16,7 @@ import type { Finish } from "../kernels/finish.ts";
 import { matvec, type Segment } from "../kernels/matvec.ts";
 import { matvecSwiglu } from "../kernels/matvec-swiglu.ts";
 import { norm } from "../kernels/norm.ts";
-import { router } from "../kernels/router.ts";
+import { type MissWatch, router } from "../kernels/router.ts";
 import { sample } from "../kernels/sample.ts";
 import type { DenseSpec, MoeSpec } from "../models/spec.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -32,6 +32,7 @@ import {
   sharedFinish,
   slotMatrices,
 } from "./parts.ts";
+import { moeLayers } from "./sizes.ts";
 
 export interface DecodePlan {
   /** From the token id in `ids` to the logits. */
@@ -48,7 +49,8 @@ interface Stream {
   readonly h: BufferRange;
 }
 
-export function decodePlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): DecodePlan {
+export function decodePlan(all: Parts, kv: KvCache, logits: LedgerBuffer): DecodePlan {
+  const parts = all.allResident ? all : { ...all, host: all.host.halting(all.scratch.halt) };
   const { spec, host, scratch, weights } = parts;
   const { buffers } = scratch;
   const forward: Command[] = [];
@@ -156,17 +158,19 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream
   }
   const bias = layerBias(parts, layer, "routerBias");
   forward.push(matvec(host, segments, stream.h, routerRow, bias)); // router logits [E], latent [l], shared gate
+  if (sizes.predictions > 0) predictNext(parts, moe + 1, stream, forward); // expert ids of the next MoE layer, a guess
   forward.push(
-    router(host, {
+    router(host.plain, {
       ...mlp,
       bias: parts.weights.vector({ layer, name: "selectionBias" }),
       logits: routerRow,
       logitsStride: sizes.routerRow,
-      residency: pager.residency,
+      residency: parts.allResident ? undefined : pager.residency,
       residencyAt: moe * pager.residencyStride,
       routing,
       routingAt,
-    })(1), // expert ids, slots, routing weights [k]
+      watch: missWatch(parts, moe),
+    })(1), // expert ids, slots, routing weights [k]; halts the step behind a miss
   );
   const slots = layerSlabs(parts, moe);
   const { gate, up, down } = slotMatrices(parts, moe);
@@ -181,6 +185,35 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream
     forward.push(matvec(host, [{ matrix: latentUp, outAt: 0 }], { buffer: mixed }, y)); // y [D]
   }
   if (mlp.shared) sharedExpert(parts, layer, mlp, stream, forward); // y [D]
+}
+
+function missWatch({ allResident, scratch, sizes }: Parts, moe: number): MissWatch | undefined {
+  if (allResident) return undefined;
+  const hintsAt = sizes.hintsAt + moe * sizes.hints;
+  return { step: scratch.step, miss: scratch.halt, moe, numMoe: sizes.numMoeLayers, hintsAt };
+}
+
+/** The router of MoE layer `next` on what goes into this one: mostly right, and known before this one's experts run. */
+function predictNext(parts: Parts, next: number, stream: Stream, forward: Command[]): void {
+  const { host, scratch, sizes, pager, spec, weights } = parts;
+  const { layer, mlp } = moeLayers(spec)[next] ?? {};
+  if (layer === undefined || !mlp) return;
+  const { nextRouter, routing } = scratch.buffers;
+  const segment = { matrix: layerMatrix(parts, layer, "router"), outAt: 0 };
+  forward.push(matvec(host, [segment], stream.h, nextRouter, layerBias(parts, layer, "routerBias"))); // logits [E]
+  forward.push(
+    router(host, {
+      ...mlp,
+      topK: sizes.predictions,
+      bias: weights.vector({ layer, name: "selectionBias" }),
+      logits: nextRouter,
+      logitsStride: sizes.routerLogits,
+      residency: pager.residency,
+      residencyAt: next * pager.residencyStride,
+      routing,
+      routingAt: sizes.predictionsAt + (next - 1) * 3 * sizes.predictions,
+    })(1),
+  );
 }
 
 function sharedExpert(parts: Parts, layer: number, mlp: MoeSpec, stream: Stream, forward: Command[]): void {

@@ -7,8 +7,9 @@ import type { Gpu } from "../gpu/device.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
 import { KernelHost, type Tuning } from "../kernels/kernel.ts";
 import type { ModelSpec } from "../models/spec.ts";
+import type { Advice } from "../pager/governor.ts";
 import { type PagedLayer, Pager } from "../pager/pager.ts";
-import { POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
+import { DEFAULT_POLICY, POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
 import { RamTier } from "../tiers/ram-tier.ts";
 import type { ReadExpert } from "../tiers/read-expert.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
@@ -18,10 +19,13 @@ import { createKvCache } from "./kv-cache.ts";
 import { type MemoryNeeds, memoryNeeds, planMemory, sessionBytes } from "./memory-plan.ts";
 import type { Parts } from "./parts.ts";
 import { createScratch, type Scratch } from "./scratch.ts";
-import { Session, type SessionHost } from "./session.ts";
-import { DEFAULT_CONTEXT, modelSizes, moeLayers, type Sizes } from "./sizes.ts";
+import { type QueuedStep, Session, type SessionHost } from "./session.ts";
+import { DEFAULT_CONTEXT, MAX_HINTS, modelSizes, moeLayers, PREDICTIONS, type Sizes } from "./sizes.ts";
 import { Steps } from "./steps.ts";
 import type { MemoryPlan, ResidencyLayer, Stats, StepEvent, TraceRow } from "./types.ts";
+
+export const PREFETCH_NAMES = ["none", "next-layer"] as const;
+export type Prefetch = (typeof PREFETCH_NAMES)[number];
 
 export interface EngineOptions {
   /** Bytes of all GPU buffers together; `undefined` = all that is useful. */
@@ -29,8 +33,14 @@ export interface EngineOptions {
   /** Tokens of KV cache reserved within the budget. */
   readonly contextLength?: number | undefined;
   readonly policy?: PolicyName | undefined;
-  /** MoE layers past the first missing one whose likely experts are fetched with it. */
-  readonly runAhead?: number | undefined;
+  /** MoE layers that a decode step runs on for behind a miss, to learn what they want; "auto" = what measures best. */
+  readonly runAhead?: number | "auto" | undefined;
+  /** Experts below the top-k cut that are fetched too in each of those layers, up to 8; "auto" = what measures best. */
+  readonly extraGuesses?: number | "auto" | undefined;
+  /** "next-layer": every MoE layer's input goes through the next one's router too, and a miss fetches what that names. */
+  readonly prefetch?: Prefetch | undefined;
+  /** Load every expert at the start and never look one up: what paging is measured against. Needs the full budget. */
+  readonly allResident?: boolean | undefined;
   /** Reads experts for the slots. Default: the weight map's own read. */
   readonly readExpert?: ReadExpert | undefined;
   /** Host memory for experts that were read before. Default 0: none is kept. */
@@ -63,6 +73,7 @@ export class Engine implements SessionHost {
   readonly #sources: SourceCounts;
   #plan: MemoryPlan;
   #queue: Promise<unknown> = Promise.resolve();
+  #queued: QueuedStep | undefined;
   #disposed = false;
 
   /** @internal */
@@ -71,7 +82,7 @@ export class Engine implements SessionHost {
     this.gpu = parts.gpu;
     this.spec = parts.spec;
     this.sizes = parts.sizes;
-    this.steps = new Steps(parts, options.runAhead ?? Number.POSITIVE_INFINITY);
+    this.steps = new Steps(parts, { layers: options.runAhead ?? "auto", hints: options.extraGuesses ?? "auto" });
     this.#needs = needs;
     this.#plan = plan;
     this.#options = options;
@@ -84,11 +95,12 @@ export class Engine implements SessionHost {
    */
   static async create(gpu: Gpu, weights: WeightMap, spec: ModelSpec, options: EngineOptions = {}): Promise<Engine> {
     checkOptions(options, spec);
-    const sizes = modelSizes(spec, options.prefillChunk);
+    const sizes = modelSizes(spec, options.prefillChunk, options.prefetch === "next-layer" ? PREDICTIONS : 0);
     const needs = memoryNeeds(spec, weights, sizes, gpu.facts.maxBindingBytes);
     const plan = planMemory(needs, sessionBytes(spec, sizes, reservedContext(spec, options)), options.gpuBudgetBytes);
     try {
       const parts = await buildParts(gpu, weights, spec, sizes, needs, plan, options);
+      if (options.allResident) await loadAllExperts(parts, plan, options.signal);
       return new Engine(parts, needs, plan, options);
     } catch (error) {
       gpu.ledger.destroyAll();
@@ -134,8 +146,14 @@ export class Engine implements SessionHost {
   }
 
   stats(): Stats {
-    const kv = [...this.#sessions.keys()].reduce((sum, session) => sum + session.kvBytes, 0);
-    return snapshot(this.steps.counts, this.#sources, this.parts, kv);
+    const kvBytes = [...this.#sessions.keys()].reduce((sum, session) => sum + session.kvBytes, 0);
+    const { counts, runAhead } = this.steps;
+    return snapshot({ counts, sources: this.#sources, parts: this.parts, reach: runAhead.reach, kvBytes });
+  }
+
+  /** Whether more slots would help, or fewer do, by what was decoded of late. */
+  advice(): Advice {
+    return this.steps.advice(this.#plan.slotsPerLayer);
   }
 
   residency(): ResidencyLayer[] {
@@ -153,7 +171,8 @@ export class Engine implements SessionHost {
         const { stallMs } = pager.counts;
         const first = likely.slice(0, pager.numSlots(moe));
         if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], signal).catch(() => {});
-        pager.counts.stallMs = stallMs;
+        pager.counts.stallMs = stallMs; // nobody waited
+        pager.takeChanges(); // nor are these the next step's misses
       });
     }
   }
@@ -188,12 +207,27 @@ export class Engine implements SessionHost {
 
   /** Runs `task` when every earlier one has ended. */
   exclusive<T>(task: () => Promise<T>): Promise<T> {
+    return this.exclusiveDraw(async (queued) => {
+      if (queued) await this.steps.drop(queued.step);
+      return task();
+    });
+  }
+
+  /** @internal */
+  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T> {
     const run = this.#queue.then(() => {
       if (this.#disposed) throw new UsageError("This model was disposed. Load it again to use it.");
-      return task();
+      const queued = this.#queued;
+      this.#queued = undefined;
+      return task(queued);
     });
     this.#queue = run.catch(() => {});
     return run;
+  }
+
+  /** @internal */
+  keepQueued(step: QueuedStep): void {
+    this.#queued = step;
   }
 
   /** @internal A session that was disposed. */
@@ -204,7 +238,12 @@ export class Engine implements SessionHost {
   async #resize(budgetBytes: number, liveSessionBytes: number): Promise<MemoryPlan> {
     const reserved = sessionBytes(this.spec, this.sizes, reservedContext(this.spec, this.#options));
     const plan = planMemory(this.#needs, Math.max(reserved, liveSessionBytes), budgetBytes);
-    if (plan.slotsPerLayer !== this.#plan.slotsPerLayer) await this.#resizeSlots(plan.slotsPerLayer);
+    if (plan.slotsPerLayer !== this.#plan.slotsPerLayer) {
+      if (this.parts.allResident) {
+        throw new UsageError("A model with allResident keeps every expert on the GPU: load it without to change that.");
+      }
+      await this.#resizeSlots(plan.slotsPerLayer);
+    }
     this.#plan = plan;
     return plan;
   }
@@ -228,13 +267,38 @@ export class Engine implements SessionHost {
   }
 }
 
+/** One by one, so that every expert comes into the slot of its number. */
+async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortSignal | undefined): Promise<void> {
+  if (plan.slotsPerLayer < plan.expertsPerLayer) {
+    throw new UsageError(`allResident needs a slot for every expert: a budget of ${plan.fullBudgetBytes} bytes.`);
+  }
+  for (const [moe, { resident }] of pager.residentFlags().entries()) {
+    for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], signal);
+  }
+}
+
 /** @throws UsageError for a setting that would otherwise pass without effect. */
 function checkOptions(options: EngineOptions, spec: ModelSpec): void {
-  const { policy = "lfru", runAhead = 0, contextLength = 1, ramBudgetBytes = 0 } = options;
+  const {
+    policy = DEFAULT_POLICY,
+    runAhead = "auto",
+    extraGuesses = "auto",
+    prefetch = "none",
+    contextLength = 1,
+    ramBudgetBytes = 0,
+  } = options;
   if (!POLICY_NAMES.includes(policy)) {
     throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
   }
-  if (!(runAhead >= 0)) throw new UsageError(`runAhead is ${runAhead}; expected a number of layers, 0 or more.`);
+  if (!PREFETCH_NAMES.includes(prefetch)) {
+    throw new UsageError(`prefetch is "${prefetch}"; expected one of ${PREFETCH_NAMES.join(", ")}.`);
+  }
+  if (runAhead !== "auto" && !(runAhead >= 0)) {
+    throw new UsageError(`runAhead is ${runAhead}; expected "auto" or a number of layers, 0 or more.`);
+  }
+  if (extraGuesses !== "auto" && !(Number.isInteger(extraGuesses) && extraGuesses >= 0 && extraGuesses <= MAX_HINTS)) {
+    throw new UsageError(`extraGuesses is ${extraGuesses}; expected "auto" or a whole number from 0 to ${MAX_HINTS}.`);
+  }
   if (!(ramBudgetBytes >= 0)) throw new UsageError(`ramBudgetBytes is ${ramBudgetBytes}; expected bytes, 0 or more.`);
   checkContext(Math.min(contextLength, spec.contextLength), spec.contextLength);
 }
@@ -275,7 +339,7 @@ async function buildParts(
     return { layer, numExperts, topK, geometry, read: (expert, read) => ram.read(layer, expert, read) };
   });
   const [pager, scratch] = await gpu.ledger.checked("slots and working memory", (): [Pager, Scratch] => [
-    new Pager(gpu, paged, options.policy ?? "lfru", plan.slotsPerLayer),
+    new Pager(gpu, paged, options.policy ?? DEFAULT_POLICY, plan.slotsPerLayer),
     createScratch(gpu, spec, sizes),
   ]);
   return {
@@ -287,6 +351,7 @@ async function buildParts(
     scratch,
     ram,
     pager,
+    allResident: options.allResident ?? false,
     expertLayouts: layers.map(({ layer }) => weights.expertLayout(layer)),
   };
 }

@@ -7,7 +7,7 @@ import { humanBytes } from "../util/math.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
 import { deviceWeightBytes } from "./device-weights.ts";
 import { kvCacheBytes } from "./kv-cache.ts";
-import { padded, totalScratchBytes } from "./scratch.ts";
+import { decodeRecordBytes, padded, totalScratchBytes } from "./scratch.ts";
 import { moeLayers, type Sizes } from "./sizes.ts";
 import type { MemoryPlan } from "./types.ts";
 
@@ -50,10 +50,10 @@ function paramsBytes({ attention, mlp }: LayerSpec): number {
   return (24 + wide + shared) * 256;
 }
 
-/** The largest read-back: a decode step's routing, logits and id, or a chunk's routing. */
-function stagingBytes({ numMoeLayers, topK, vocab, chunk }: Sizes): number {
-  const routing = 3 * topK * 4;
-  return padded(Math.max(numMoeLayers * routing + vocab * 4 + 16, chunk * routing));
+/** The largest read-back: a decode step's routing, logits and id, or a chunk's routing; and that of a step queued behind. */
+function stagingBytes(sizes: Sizes): number {
+  const record = decodeRecordBytes(sizes);
+  return padded(Math.max(record + sizes.vocab * 4 + 16, sizes.chunk * 3 * sizes.topK * 4)) + padded(record + 4);
 }
 
 /** Ledger bytes of one session: its keys, values and logits. */

@@ -27,6 +27,8 @@ export interface Parts {
   readonly scratch: Scratch;
   readonly ram: RamTier;
   readonly pager: Pager;
+  /** Every expert is in the slot of its number for good: nothing is looked up, watched or replayed. */
+  readonly allResident: boolean;
   /** Slot layout of every MoE layer, in order. */
   readonly expertLayouts: readonly SlotLayout[];
 }

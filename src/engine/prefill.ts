@@ -19,7 +19,7 @@ import { router } from "../kernels/router.ts";
 import { swiglu } from "../kernels/swiglu.ts";
 import type { LayerTensor, MoeSpec } from "../models/spec.ts";
 import { headCommands } from "./decode.ts";
-import { type GroupedTokens, groupTokens, tilesOf } from "./group-tokens.ts";
+import { type GroupedTokens, groupTokens, tilesOf, usesOf, wavesOf } from "./group-tokens.ts";
 import type { KvCache } from "./kv-cache.ts";
 import {
   layerBias,
@@ -59,18 +59,10 @@ export interface PrefillPlan {
   readonly end: ForTokens;
 }
 
-/** What one chunk did in one MoE layer. */
-export interface ChunkRouting {
-  readonly routing: Routing;
-  /** Tokens that chose each expert. */
-  readonly uses: ReadonlyMap<number, number>;
-  /** Experts that were resident before the layer began, of those chosen. */
-  readonly hits: number;
-}
-
 /**
  * Runs a chunk of `tokens` whose ids, positions and angles are already written. Logits of its last token are computed
  * when `wantLogits`.
+ * @returns the routing of every MoE layer
  */
 export async function runPrefill(
   parts: Parts,
@@ -78,43 +70,43 @@ export async function runPrefill(
   tokens: number,
   wantLogits: boolean,
   signal: AbortSignal | undefined,
-): Promise<ChunkRouting[]> {
-  const routed: ChunkRouting[] = [];
+): Promise<Routing[]> {
+  const routed: Routing[] = [];
   let pending = plan.start(tokens);
   for (const { before, moe } of plan.layers) {
     pending.push(...before(tokens));
     if (!moe) continue;
     signal?.throwIfAborted(); // what was written of this chunk lies behind the timeline's end
     const routing = await readRouting(parts, pending, tokens, moe.mlp.topK); // one read-back an MoE layer
-    routed.push(await runExperts(parts, moe, routing, signal));
+    await runExperts(parts, moe, tokens, routing, signal);
+    routed.push(routing);
     pending = moe.after(tokens);
   }
   parts.gpu.queue.submit(wantLogits ? [...pending, ...plan.end(tokens)] : pending);
   return routed;
 }
 
-/** The experts of one MoE layer for one chunk, in waves. */
+/** The experts of one MoE layer for one chunk, in waves: those resident while the first others are fetched. */
 async function runExperts(
   parts: Parts,
   plan: MoePlan,
+  tokens: number,
   routing: Routing,
   signal: AbortSignal | undefined,
-): Promise<ChunkRouting> {
+): Promise<void> {
   const { pager } = parts;
   const grouped = groupTokens(routing.expertIds);
-  const chosen = [...grouped.keys()];
-  const resident = chosen.filter((expert) => pager.isResident(plan.moe, expert));
-  const missing = chosen.filter((expert) => !pager.isResident(plan.moe, expert));
+  const uses = usesOf(grouped, tokens, plan.mlp.topK);
+  pager.touch(plan.moe, uses);
+  const isResident = (expert: number) => pager.isResident(plan.moe, expert);
+  const resident = [...grouped.keys()].filter(isResident);
+  const waves = wavesOf(uses, pager.numSlots(plan.moe), isResident);
   runWave(parts, plan, grouped, resident);
-  const room = pager.numSlots(plan.moe);
-  for (let first = 0; first < missing.length; first += room) {
+  for (const experts of waves) {
     signal?.throwIfAborted();
-    const wave = missing.slice(first, first + room);
-    await pager.acquire([{ moe: plan.moe, experts: wave, guess: false }], signal);
-    runWave(parts, plan, grouped, wave);
+    await pager.acquire([{ moe: plan.moe, experts, guess: false }], signal);
+    runWave(parts, plan, grouped, experts);
   }
-  const uses = new Map([...grouped].map(([expert, pairs]) => [expert, pairs.length]));
-  return { routing, uses, hits: resident.length };
 }
 
 function runWave(parts: Parts, plan: MoePlan, grouped: GroupedTokens, wave: readonly number[]): void {
@@ -160,13 +152,14 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
   });
   const endNorm = add(weights.gain("outputNorm"), residual(parts, spec.layers.length - 1, "mlpOutputNorm"));
   const bytes = sizes.hidden * 4;
+  const head = headCommands(parts, logits); // logits [V]
   return {
     start: embed(host, weights.shards("embed"), ids, x0, spec.embeddingScale),
     layers,
     end: (t) => [
       endNorm(t), // h [T, D]
       { kind: "copy", from: h, fromOffset: (t - 1) * bytes, to: lastH, toOffset: 0, bytes },
-      ...headCommands(parts, logits), // logits [V]
+      ...head,
     ],
   };
 }

@@ -1,9 +1,10 @@
 /** The activation buffers, made once and used by every step; and the small ones that tell a step what to do. */
 import type { Gpu } from "../gpu/device.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
-import { STORAGE_USAGE, UNIFORM_USAGE } from "../gpu/usage.ts";
+import { STORAGE_USAGE, UNIFORM_STORAGE_USAGE, UNIFORM_USAGE } from "../gpu/usage.ts";
 import type { AttentionSpec, ModelSpec, YarnSpec } from "../models/spec.ts";
 import { alignUp } from "../util/math.ts";
+import type { Reach } from "./run-ahead.ts";
 import type { Sizes } from "./sizes.ts";
 
 /** Rows of `keptX` and `keptH` are bound one at a time, so they start where a binding may. */
@@ -29,7 +30,8 @@ export function scratchBytes(sizes: Sizes) {
     expertAct: rows(sizes.expertInner, pairs), // [T topK, inner]
     z: rows(sizes.expertWidth, pairs), // [T topK, width] expert outputs, prefill only
     mixed: rows(sizes.expertWidth), // [T, width] combined
-    routing: rows(3 * topK, Math.max(chunk, sizes.numMoeLayers)), // prefill [T, 3, topK], decode [MoE layers, 3, topK] u32
+    routing: Math.max(rows(3 * topK), decodeRecordBytes(sizes)), // prefill [T, 3, topK] u32, decode its record
+    nextRouter: rows(sizes.predictions > 0 ? sizes.routerLogits : 0, 1), // [logits] of the next MoE layer's router
     tiles: 16 * (sizes.numExperts + Math.ceil(pairs / 32)), // (slot, first, count, 0)
     pairs: rows(1, pairs), // [T topK] u32
     lastH: rows(sizes.hidden, 1), // [hidden] of the last token of a prefill
@@ -38,14 +40,21 @@ export function scratchBytes(sizes: Sizes) {
   } as const;
 }
 
+/** A decode step's record: [MoE layers, 3, topK], [MoE layers, hints], [MoE layers, 3, predictions] u32. */
+export function decodeRecordBytes({ predictionsAt, numMoeLayers, predictions }: Sizes): number {
+  return (predictionsAt + numMoeLayers * 3 * predictions) * 4;
+}
+
 export type ScratchName = keyof ReturnType<typeof scratchBytes>;
 
 export interface Scratch {
   readonly buffers: Readonly<Record<ScratchName, LedgerBuffer>>;
   /** Bytes of one row of `keptX` and `keptH`. */
   readonly keptStride: number;
-  /** `Step` uniform of the kernels: position of the first token, number of tokens. */
+  /** `Step` uniform of the kernels: position of the first token, number of tokens; a decode step's reach. */
   readonly step: LedgerBuffer;
+  /** [first missing MoE layer, halted] u32 of the decode step that runs. */
+  readonly halt: LedgerBuffer;
   /** `Sampling` uniform. */
   readonly sampling: LedgerBuffer;
   /** (cos, sin) tables [T, dims / 2], one per way to turn heads in the model. */
@@ -67,10 +76,11 @@ export interface RopeTable extends RopeKind {
 export function totalScratchBytes(spec: ModelSpec, sizes: Sizes): number {
   const rope = ropeKinds(spec).reduce((sum, { dims }) => sum + padded(ropeBytes(dims, sizes.chunk)), 0);
   const named = Object.values(scratchBytes(sizes)).reduce<number>((sum, bytes) => sum + padded(bytes), 0);
-  return named + rope + padded(STEP_BYTES) + padded(SAMPLING_BYTES);
+  return named + rope + padded(STEP_BYTES) + padded(HALT_BYTES) + padded(SAMPLING_BYTES);
 }
 
 const STEP_BYTES = 16;
+const HALT_BYTES = 8;
 const SAMPLING_BYTES = 32;
 
 export function createScratch(gpu: Gpu, spec: ModelSpec, sizes: Sizes): Scratch {
@@ -82,12 +92,19 @@ export function createScratch(gpu: Gpu, spec: ModelSpec, sizes: Sizes): Scratch 
     buffers: buffers as Record<ScratchName, LedgerBuffer>,
     keptStride: alignUp(sizes.hidden * 4, BINDING_ALIGNMENT),
     step: make("step", STEP_BYTES, UNIFORM_USAGE),
+    halt: make("halt", HALT_BYTES, UNIFORM_STORAGE_USAGE),
     sampling: make("sampling", SAMPLING_BYTES, UNIFORM_USAGE),
     rope: ropeKinds(spec).map((kind) => ({
       ...kind,
       buffer: make(`rope ${kind.theta}`, ropeBytes(kind.dims, sizes.chunk)),
     })),
   };
+}
+
+/** Writes a step's uniform and rotary angles: its first position, its tokens, and how far it runs on behind a miss. */
+export function writeStep(gpu: Gpu, scratch: Scratch, position: number, tokens: number, reach?: Reach): void {
+  gpu.queue.write(scratch.step, 0, new Uint32Array([position, tokens, reach?.layers ?? 0, reach?.hints ?? 0]));
+  for (const table of scratch.rope) gpu.queue.write(table.buffer, 0, ropeAngles(table, position, tokens));
 }
 
 /** Cosines and sines of `count` positions from `pos` [count, dims / 2, 2], computed in f64. */

@@ -6,11 +6,14 @@ import { UsageError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { Span } from "../gpu/queue.ts";
 import { type Sampling, samplingBytes } from "../kernels/sample.ts";
+import { withAdded } from "./counters.ts";
 import { type DecodePlan, decodePlan } from "./decode.ts";
+import { type StartedStep, unhalt } from "./decode-step.ts";
 import type { KvCache } from "./kv-cache.ts";
 import type { Parts } from "./parts.ts";
 import { type PrefillPlan, prefillPlan } from "./prefill.ts";
 import type { Steps } from "./steps.ts";
+import type { ResponseStats, Stats } from "./types.ts";
 
 type Phase = "prefill" | "decode";
 
@@ -18,11 +21,27 @@ type Phase = "prefill" | "decode";
 export interface SessionHost {
   readonly parts: Parts;
   readonly steps: Steps;
+  stats(): Stats;
   /** Grows when slots change place, which makes recorded plans void. */
   readonly generation: number;
   /** Runs `task` when every earlier one has ended. */
   exclusive<T>(task: () => Promise<T>): Promise<T>;
+  /** The same for a task that takes the step queued last, if there is one; other tasks find it dropped. */
+  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T>;
+  /** Keeps `step` for the next task. */
+  keepQueued(step: QueuedStep): void;
   forget(session: Session): void;
+}
+
+/** A step that was submitted before its token was known to the host, and what must be so for it to be of use. */
+export interface QueuedStep {
+  readonly session: Session;
+  readonly step: StartedStep;
+  /** The token that it computes, which the step before drew. */
+  readonly id: number;
+  /** Timeline and sampling that it continues. */
+  readonly rewinds: number;
+  readonly sampling: Sampling;
 }
 
 export class Session {
@@ -40,6 +59,8 @@ export class Session {
   /** `#logits` belong to token `#computed - 1`. */
   #logitsFresh = false;
   #plans: { decode: DecodePlan; prefill: PrefillPlan; generation: number } | undefined;
+  #rewinds = 0;
+  #response: ResponseStats | undefined;
   #disposed = false;
 
   /** @internal Made by `Engine.createSession`. */
@@ -68,6 +89,11 @@ export class Session {
     return this.#kv.bytes;
   }
 
+  /** Counters of the response that is under way or was given last; `undefined` before the first. */
+  get response(): ResponseStats | undefined {
+    return this.#response;
+  }
+
   /** Appends `ids`, by the prefill path. @returns logits [vocab] after the last. */
   async prefill(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
     if (ids.length === 0) throw new UsageError("prefill needs at least one token id.");
@@ -87,6 +113,7 @@ export class Session {
         `rewind(${length}): expected a whole number from 0 to the timeline's ${this.length} tokens.`,
       );
     }
+    this.#rewinds += 1;
     this.#tokens.length = length;
     this.#phases.length = length;
     if (length >= this.#computed) return;
@@ -95,28 +122,39 @@ export class Session {
   }
 
   /**
-   * Draws the token that follows the timeline; it is not appended.
+   * Draws the token that follows the timeline; it is not appended. When `more` is going to be drawn after it and steps
+   * have been clean, the next step is queued on the GPU before this one is read back; an `append` of another token, or
+   * anything else that runs in between, makes it void.
    * @throws UsageError when the timeline is empty.
    */
-  async sampleNext(sampling: Sampling, signal?: AbortSignal): Promise<number> {
+  async sampleNext(sampling: Sampling, signal?: AbortSignal, more = false): Promise<number> {
     this.#check();
-    return this.#host.exclusive(async () => {
-      if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
-      const { ids } = this.#host.parts.scratch.buffers;
-      const token = { buffer: ids, offset: 0, bytes: 4 };
-      this.#host.parts.gpu.queue.write(this.#host.parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
-      const { decode } = await this.#currentPlans();
-      await this.#catchUp(this.length - 1, signal);
-      const last = this.#phases[this.length - 1];
-      if (!this.#logitsFresh || this.#computed < this.length) {
-        if (last === "decode")
-          return firstWord(await this.#decodeOne(this.length - 1, [token], [decode.sample], signal));
-        await this.#prefillRun(this.length - 1, this.length, signal);
-      }
-      const id = firstWord(await this.#host.parts.gpu.queue.submitAndRead([decode.sample], [token]));
-      this.#host.steps.tokenDrawn();
-      return id;
-    });
+    return this.#host.exclusiveDraw((queued) =>
+      this.#accounted(async () => {
+        if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
+        const { steps, parts } = this.#host;
+        const { decode } = await this.#currentPlans();
+        const position = this.length - 1;
+        if (queued && this.#continues(queued, decode, sampling)) {
+          return this.#finishDraw(queued.step, sampling, signal, more);
+        }
+        if (queued) await steps.drop(queued.step);
+        await this.#catchUp(position, signal);
+        if (!this.#logitsFresh || this.#computed < this.length) {
+          if (this.#phases[position] === "decode") {
+            signal?.throwIfAborted();
+            const step = this.#startDraw(decode, this.#tokens[position] ?? 0, position, sampling);
+            return this.#finishDraw(step, sampling, signal, more);
+          }
+          await this.#prefillRun(position, this.length, signal);
+        }
+        parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
+        unhalt(parts);
+        const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
+        steps.tokenDrawn();
+        return id;
+      }),
+    );
   }
 
   /** Appends a token that `sampleNext` drew; the next step computes it, by the decode path. */
@@ -136,23 +174,36 @@ export class Session {
 
   #append(ids: readonly number[], phase: Phase, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
     this.#checkRoom(ids);
-    return this.#host.exclusive(async () => {
-      this.#checkRoom(ids);
-      const start = this.length;
-      this.#tokens.push(...ids);
-      for (const _ of ids) this.#phases.push(phase);
-      try {
-        await this.#catchUp(start, signal);
-        if (phase === "prefill") this.#host.steps.prefillBegan();
-        const span = { buffer: this.#logits, offset: 0, bytes: this.#host.parts.spec.vocabSize * 4 };
-        if (phase === "decode") return new Float32Array(await this.#decodeOne(start, [span], [], signal));
-        await this.#prefillRun(start, this.length, signal);
-        return new Float32Array(await this.#host.parts.gpu.queue.submitAndRead([], [span]));
-      } catch (error) {
-        if (!this.#disposed) this.rewind(start); // a step that failed leaves the timeline as it was
-        throw error;
-      }
-    });
+    return this.#host.exclusive(() =>
+      this.#accounted(async () => {
+        this.#checkRoom(ids);
+        const start = this.length;
+        if (phase === "prefill" && this.#phases.at(-1) !== "prefill") this.#response = undefined;
+        this.#tokens.push(...ids);
+        for (const _ of ids) this.#phases.push(phase);
+        try {
+          await this.#catchUp(start, signal);
+          if (phase === "prefill") this.#host.steps.prefillBegan();
+          const span = { buffer: this.#logits, offset: 0, bytes: this.#host.parts.spec.vocabSize * 4 };
+          if (phase === "decode") return new Float32Array(await this.#decodeOne(start, [span], signal));
+          await this.#prefillRun(start, this.length, signal);
+          return new Float32Array(await this.#host.parts.gpu.queue.submitAndRead([], [span]));
+        } catch (error) {
+          if (!this.#disposed) this.rewind(start); // a step that failed leaves the timeline as it was
+          throw error;
+        }
+      }),
+    );
+  }
+
+  /** Counts what `task` costs to this session's response. */
+  async #accounted<T>(task: () => Promise<T>): Promise<T> {
+    const before = this.#host.stats();
+    try {
+      return await task();
+    } finally {
+      this.#response = withAdded(this.#response, before, this.#host.stats());
+    }
   }
 
   /** Computes what of the first `length` tokens is not in the cache, each token by the path it took first. */
@@ -160,7 +211,7 @@ export class Session {
     while (this.#computed < length) {
       const from = this.#computed;
       if (this.#phases[from] === "decode") {
-        await this.#decodeOne(from, [], [], signal);
+        await this.#decodeOne(from, [], signal);
         continue;
       }
       let to = from + 1;
@@ -169,18 +220,60 @@ export class Session {
     }
   }
 
-  async #decodeOne(
-    position: number,
-    reads: readonly Span[],
-    then: readonly DecodePlan["sample"][],
-    signal: AbortSignal | undefined,
-  ): Promise<ArrayBuffer> {
-    const id = this.#tokens[position] ?? 0;
-    this.#begins(position + 1);
+  async #decodeOne(position: number, reads: readonly Span[], signal: AbortSignal | undefined): Promise<ArrayBuffer> {
+    signal?.throwIfAborted();
     const { decode } = await this.#currentPlans();
-    const bytes = await this.#host.steps.decode(decode, id, position, reads, then, signal);
+    this.#begins(position + 1);
+    const { steps } = this.#host;
+    const step = steps.start({ plan: decode, id: this.#tokens[position] ?? 0, position, reads });
+    const bytes = await steps.finish(step, signal);
     this.#finished(position + 1);
     return bytes;
+  }
+
+  /** Submits the step of the token at `position` (`null`: the one that is drawn before it) and the draw of the next. */
+  #startDraw(plan: DecodePlan, id: number | null, position: number, sampling: Sampling): StartedStep {
+    this.#begins(position + 1);
+    const draw = samplingBytes(sampling, position + 1);
+    return this.#host.steps.start({ plan, id, position, draw, reads: [this.#drawnToken()] });
+  }
+
+  #continues({ session, step, id, rewinds, sampling }: QueuedStep, plan: DecodePlan, now: Sampling): boolean {
+    const last = this.length - 1;
+    const same = session === this && rewinds === this.#rewinds && step.plan === plan;
+    const drawn = step.position === last && id === this.#tokens[last];
+    return same && drawn && JSON.stringify(sampling) === JSON.stringify(now);
+  }
+
+  /** Sees a drawing step through, and before that queues the next one where that is likely to be of use. */
+  async #finishDraw(
+    step: StartedStep,
+    sampling: Sampling,
+    signal: AbortSignal | undefined,
+    more: boolean,
+  ): Promise<number> {
+    const { steps, parts } = this.#host;
+    const position = step.position + 1;
+    // A ring holds a chunk beyond its window: a queued token takes the place of a key that this one still sees without it.
+    const queue = more && steps.expectsClean && position < this.contextLength && parts.sizes.chunk > 1;
+    const next = queue ? this.#startDraw(step.plan, null, position, sampling) : undefined;
+    try {
+      const rounds = steps.counts.decodeRounds;
+      const id = firstWord(await steps.finish(step, signal));
+      this.#finished(step.position + 1);
+      if (!next) return id;
+      this.#logitsFresh = false; // they are the next step's
+      if (steps.counts.decodeRounds - rounds > 1) await steps.drop(next);
+      else this.#host.keepQueued({ session: this, step: next, id, rewinds: this.#rewinds, sampling });
+      return id;
+    } catch (error) {
+      if (next) await steps.drop(next);
+      throw error;
+    }
+  }
+
+  #drawnToken(): Span {
+    return { buffer: this.#host.parts.scratch.buffers.ids, offset: 0, bytes: 4 };
   }
 
   async #prefillRun(from: number, to: number, signal: AbortSignal | undefined): Promise<void> {

@@ -29,14 +29,27 @@ export interface Sizes {
   readonly topK: number;
   readonly numExperts: number;
   readonly numMoeLayers: number;
+  /** Experts below the top-k cut that a layer of a decode step can name, and the word where those of all layers begin. */
+  readonly hints: number;
+  readonly hintsAt: number;
+  /** Experts that a layer of a decode step predicts for the next one, and the word where those of all layers begin. */
+  readonly predictions: number;
+  readonly predictionsAt: number;
   readonly vocab: number;
 }
 
-export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
+/** Experts below the top-k cut that every layer of a decode step has room to name. */
+export const MAX_HINTS = 8;
+
+/** Experts that are guessed for the next MoE layer where prediction is on: few, since a wrong one takes a slot. */
+export const PREDICTIONS = 4;
+
+export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK, predictions = 0): Sizes {
   const moe = moeLayers(spec).map(({ mlp }) => mlp);
   const attention = spec.layers.map((layer) => layer.attention);
   const largest = (values: readonly number[]): number => Math.max(0, ...values);
   const routerLogits = largest(moe.map(({ numExperts }) => quads(numExperts)));
+  const topK = largest(moe.map((mlp) => mlp.topK));
   const latent = largest(moe.map(({ latentSize }) => quads(latentSize ?? 0)));
   return {
     chunk,
@@ -49,9 +62,13 @@ export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK): Sizes {
     routerRow: routerLogits + latent + (moe.some(({ shared }) => shared?.gated) ? 4 : 0),
     expertWidth: largest(moe.map(({ latentSize }) => quads(latentSize ?? spec.hiddenSize))),
     expertInner: largest(moe.map(({ innerSize }) => quads(innerSize))),
-    topK: largest(moe.map(({ topK }) => topK)),
+    topK,
     numExperts: largest(moe.map(({ numExperts }) => numExperts)),
     numMoeLayers: moe.length,
+    hints: MAX_HINTS,
+    hintsAt: moe.length * 3 * topK,
+    predictions: Math.min(predictions, topK),
+    predictionsAt: moe.length * (3 * topK + MAX_HINTS),
     vocab: quads(spec.vocabSize),
   };
 }

@@ -2,15 +2,16 @@
  * Runs single steps of the forward pass and keeps account of them: what they cost, what they chose, and who wants to
  * know. Which tokens to run, and when, is the session's business.
  */
-import type { Command, Span } from "../gpu/queue.ts";
+import type { QueueCounts } from "../gpu/queue.ts";
+import { type Advice, Governor, WINDOW_FADE } from "../pager/governor.ts";
 import { RoutingTrace } from "../pager/routing-trace.ts";
 import { type EngineCounts, newCounts } from "./counters.ts";
-import type { DecodePlan } from "./decode.ts";
-import { runDecodeStep } from "./decode-step.ts";
+import { finishStep, type StartedStep, type StepRequest, startStep } from "./decode-step.ts";
 import type { Parts } from "./parts.ts";
 import { type PrefillPlan, runPrefill } from "./prefill.ts";
 import type { Routing } from "./routing.ts";
-import { ropeAngles } from "./scratch.ts";
+import { type ReachOptions, RunAhead } from "./run-ahead.ts";
+import { writeStep } from "./scratch.ts";
 import { moeLayers } from "./sizes.ts";
 import type { LayerPaging, StepEvent } from "./types.ts";
 
@@ -25,50 +26,76 @@ interface Finished {
   readonly start: number;
 }
 
+/** Clean steps in a row from which on the next one is queued ahead. */
+const CLEAN_RUN = 2;
+
 export class Steps {
   readonly counts: EngineCounts = newCounts();
   readonly trace = new RoutingTrace();
   listener: ((event: StepEvent) => void) | undefined;
   readonly #parts: Parts;
-  readonly #runAhead: number;
+  readonly runAhead: RunAhead;
   /** MoE layers in order: index in the model and top-k. */
   readonly #moe: readonly { readonly layer: number; readonly topK: number }[];
+  readonly #governor: Governor;
+  /** Choices of decoded tokens, and those found resident, that fade as the governor's do. */
+  readonly #late = { hits: 0, picks: 0 };
   #prefillStart = 0;
+  #lastDecodeEnd = 0;
+  #cleanRun = 0;
 
-  constructor(parts: Parts, runAhead: number) {
+  constructor(parts: Parts, reach: ReachOptions) {
     this.#parts = parts;
-    this.#runAhead = runAhead;
+    this.runAhead = new RunAhead(parts.sizes.numMoeLayers, reach);
+    this.#governor = new Governor(moeLayers(parts.spec).map(({ mlp }) => mlp.numExperts));
     this.#moe = moeLayers(parts.spec).map(({ layer, mlp }) => ({ layer, topK: mlp.topK }));
   }
 
-  /** One decode step of `id` at `position`, with the commands `then` behind it. @returns the bytes of `reads`. */
-  async decode(
-    plan: DecodePlan,
-    id: number,
-    position: number,
-    reads: readonly Span[],
-    then: readonly Command[],
-    signal: AbortSignal | undefined,
-  ): Promise<ArrayBuffer> {
+  /** Submits the first round of a decode step; `finish` or `drop` it before anything else runs. */
+  start(request: StepRequest): StartedStep {
+    if (request.id === null) this.counts.queuedSteps += 1;
+    return this.#counted(() => startStep(this.#parts, this.runAhead, request));
+  }
+
+  /** Sees a started decode step through. @returns the bytes of its reads. */
+  async finish(step: StartedStep, signal: AbortSignal | undefined): Promise<ArrayBuffer> {
     signal?.throwIfAborted();
-    const start = performance.now();
+    const start = Math.max(step.startedAt, this.#lastDecodeEnd);
     const { queue } = this.#parts.gpu;
     const before = { ...queue.counts };
-    this.#write([id], position);
-    const request = { then, reads, runAhead: this.#runAhead, signal };
-    const { routing, bytes, rounds } = await runDecodeStep(this.#parts, plan, request);
+    const { routing, bytes, rounds } = await finishStep(this.#parts, this.runAhead, step, signal);
     const { counts } = this;
     counts.decodeTokens += 1;
-    counts.decodeMs += performance.now() - start;
-    counts.decodeSubmissions += queue.counts.submissions - before.submissions;
-    counts.decodeDispatches += queue.counts.dispatches - before.dispatches;
-    counts.decodeReadbacks += queue.counts.readbacks - before.readbacks;
-    counts.decodeWeightBytesRead += queue.counts.weightBytesRead - before.weightBytesRead;
+    this.#lastDecodeEnd = performance.now();
+    counts.decodeMs += this.#lastDecodeEnd - start;
+    this.#addCounts(before);
     counts.decodeRounds += rounds;
     if (rounds === 1) counts.cleanSteps += 1;
+    this.#cleanRun = rounds === 1 ? this.#cleanRun + 1 : 0;
     this.tokenDrawn();
-    this.#finish({ phase: "decode", position, tokens: 1, routing, start });
+    this.#parts.pager.advance(1);
+    for (const [moe, { expertIds }] of routing.entries()) {
+      this.#parts.pager.touch(moe, new Map(Array.from(expertIds, (expert) => [expert, { count: 1, back: 0 }])));
+    }
+    if (routing.length > 0) this.#governor.observe(routing.map(({ expertIds }) => [...expertIds]));
+    this.#book({ phase: "decode", position: step.position, tokens: 1, routing, start });
     return bytes;
+  }
+
+  /** What a quarter more or fewer slots would do, as decoded tokens have chosen of late. */
+  advice(slotsPerLayer: number): Advice {
+    return this.#governor.advise(slotsPerLayer, this.#late.picks > 0 ? this.#late.hits / this.#late.picks : undefined);
+  }
+
+  /** Whether the last steps were clean, so that the next one may be queued before it is known whether this one is. */
+  get expectsClean(): boolean {
+    return this.#cleanRun >= CLEAN_RUN;
+  }
+
+  /** Waits for a queued step that nobody wants any more. */
+  async drop(step: StartedStep): Promise<void> {
+    this.counts.queuedStepsDropped += 1;
+    await step.round.catch(() => {}); // a lost device is told by the next call
   }
 
   /** One prefill chunk of `ids` from `position`; with the logits of its last token when it is the `last` chunk. */
@@ -81,12 +108,14 @@ export class Steps {
   ): Promise<void> {
     signal?.throwIfAborted();
     const start = performance.now();
-    this.#write(ids, position);
-    const routed = await runPrefill(this.#parts, plan, ids.length, last, signal);
+    const { gpu, scratch } = this.#parts;
+    gpu.queue.write(scratch.buffers.ids, 0, new Uint32Array(ids));
+    writeStep(gpu, scratch, position, ids.length);
+    this.#parts.pager.advance(ids.length);
+    const routing = await runPrefill(this.#parts, plan, ids.length, last, signal);
     this.counts.prefillTokens += ids.length;
     this.counts.prefillMs += performance.now() - start;
-    const routing = routed.map((chunk) => chunk.routing);
-    this.#finish({ phase: "prefill", position, tokens: ids.length, routing, start });
+    this.#book({ phase: "prefill", position, tokens: ids.length, routing, start });
   }
 
   /** A prefill that a caller asked for begins: the clock of the time to first token starts. */
@@ -101,26 +130,43 @@ export class Steps {
     this.#prefillStart = 0;
   }
 
-  #write(ids: readonly number[], position: number): void {
-    const { gpu, scratch } = this.#parts;
-    gpu.queue.write(scratch.buffers.ids, 0, new Uint32Array(ids));
-    gpu.queue.write(scratch.step, 0, new Uint32Array([position, ids.length, 0, 0]));
-    for (const table of scratch.rope) gpu.queue.write(table.buffer, 0, ropeAngles(table, position, ids.length));
+  #counted<T>(submit: () => T): T {
+    const before = { ...this.#parts.gpu.queue.counts };
+    const result = submit();
+    this.#addCounts(before);
+    return result;
   }
 
-  #finish(step: Finished): void {
+  /** What the queue did since `before` was for decode steps. */
+  #addCounts(before: QueueCounts): void {
+    const { counts } = this;
+    const now = this.#parts.gpu.queue.counts;
+    counts.decodeSubmissions += now.submissions - before.submissions;
+    counts.decodeDispatches += now.dispatches - before.dispatches;
+    counts.decodeReadbacks += now.readbacks - before.readbacks;
+    counts.decodeWeightBytesRead += now.weightBytesRead - before.weightBytesRead;
+  }
+
+  #book(step: Finished): void {
     const changes = this.#parts.pager.takeChanges();
-    const uses = step.routing.map(({ expertIds }) => countUses(expertIds));
-    this.#parts.pager.touch(uses, step.tokens);
-    const layers = uses.map((layerUses, moe): LayerPaging => {
+    let [hits, picks] = [0, 0];
+    const layers = step.routing.map(({ expertIds }, moe): LayerPaging => {
       const { fetched, evicted } = changes[moe] ?? { fetched: [], evicted: [] };
-      const experts = [...layerUses.keys()];
+      const experts = [...new Set(expertIds)];
       const missed = experts.filter((expert) => fetched.includes(expert)).length;
       this.counts.expertMisses += missed;
       this.counts.expertHits += experts.length - missed;
+      if (step.phase === "decode") {
+        hits += experts.length - missed;
+        picks += experts.length;
+      }
       const chosen = step.phase === "decode" ? experts : experts.sort((a, b) => a - b);
       return { layer: this.#moe[moe]?.layer ?? 0, chosen, fetched, evicted };
     });
+    if (picks > 0) {
+      this.#late.hits = this.#late.hits * WINDOW_FADE + hits;
+      this.#late.picks = this.#late.picks * WINDOW_FADE + picks;
+    }
     this.#record(step);
     const { phase, tokens, position, start } = step;
     this.listener?.({ phase, position: position + tokens - 1, tokens, layers, ms: performance.now() - start });
@@ -136,11 +182,4 @@ export class Steps {
       });
     }
   }
-}
-
-/** How many tokens chose each expert, in order of first choice: rank order for a single token. */
-function countUses(expertIds: Uint32Array): Map<number, number> {
-  const uses = new Map<number, number>();
-  for (const expert of expertIds) uses.set(expert, (uses.get(expert) ?? 0) + 1);
-  return uses;
 }

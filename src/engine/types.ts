@@ -1,10 +1,11 @@
 /** What an engine tells about itself: plain data, safe to send to a page. */
 import type { AdapterFacts } from "../gpu/adapter-facts.ts";
+import type { Advice } from "../pager/governor.ts";
 import type { TraceRow } from "../pager/routing-trace.ts";
 
 /** The adapter that the engine runs on: its name as far as the browser tells, and what was taken of it. */
 export type AdapterSummary = AdapterFacts;
-export type { TraceRow };
+export type { Advice, TraceRow };
 
 /** What the model needs and how its GPU budget is spent now. All sizes in bytes. */
 export interface MemoryPlan {
@@ -53,6 +54,27 @@ export interface ResidencyLayer {
   readonly layer: number;
   readonly resident: readonly boolean[];
 }
+
+/** What `Stats` has that is a state, not a count. */
+export type Gauge =
+  | "gpuBytes"
+  | "gpuBytesTotal"
+  | "gpuBytesPeak"
+  | "kvBytes"
+  | "runAheadLayers"
+  | "extraGuesses"
+  | "ramHeldBytes"
+  | "cacheBytes"
+  | "cacheDisabled"
+  | "cachedExperts"
+  | "fillState"
+  | "ioWorker";
+
+/**
+ * The counters of one response: of everything that its session ran since the first `prefill` after the last generated
+ * token. What other sessions do meanwhile is theirs.
+ */
+export type ResponseStats = Omit<Stats, Gauge>;
 
 /** What the tiers below the slots and RAM count. Sizes in bytes. */
 export interface TierStats {
@@ -113,6 +135,12 @@ export interface Stats extends TierStats {
   readonly decodeRounds: number;
   /** Decode steps in which every chosen expert was resident at once. */
   readonly cleanSteps: number;
+  /** Decode steps that were submitted before the one in front of them was read back, and those of them that were void. */
+  readonly queuedSteps: number;
+  readonly queuedStepsDropped: number;
+  /** MoE layers that a step now runs on for behind a miss, and experts below the cut that are fetched in each of them. */
+  readonly runAheadLayers: number;
+  readonly extraGuesses: number;
   /** Expert look-ups of final results that found the expert resident before the step, and those that did not. */
   readonly expertHits: number;
   readonly expertMisses: number;

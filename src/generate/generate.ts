@@ -38,7 +38,7 @@ async function* run(
   signal: () => AbortSignal | undefined,
 ): AsyncGenerator<number, void, undefined> {
   for (let count = 0; count < maxTokens && session.length < session.contextLength; count++) {
-    const id = await session.sampleNext(sampling, signal());
+    const id = await session.sampleNext(sampling, signal(), count + 1 < maxTokens);
     if (stopIds.has(id)) return;
     session.append(id);
     yield id;

@@ -8,3 +8,5 @@ const STORAGE = 0x0080;
 export const STORAGE_USAGE = STORAGE | COPY_SRC | COPY_DST;
 /** Uniforms that the host fills. */
 export const UNIFORM_USAGE = UNIFORM | COPY_DST;
+/** A few words that one kernel writes and later ones take as uniforms. */
+export const UNIFORM_STORAGE_USAGE = UNIFORM | STORAGE | COPY_SRC | COPY_DST;

@@ -32,12 +32,17 @@ export interface LinkedShader {
 
 const BINDING = /@group\(0\) @binding\(\d+\) var<(uniform|storage, read|storage, read_write)> (\w+)/g;
 
+/** The head of an entry point, up to its opening brace. */
+const MAIN = /fn main\((?:[^()]|\([^()]*\))*\) \{/;
+
 /**
  * Joins `kernel` and `fragments` into one module. Names must be unique across them after renaming; a fragment that comes
- * out the same twice, a helper that several others brought along, is joined once.
+ * out the same twice, a helper that several others brought along, is joined once. `prologue` are statements that the
+ * entry point begins with.
  */
-export function link(kernel: string, fragments: readonly Fragment[]): LinkedShader {
-  const joined = [kernel, ...new Set(fragments.map(renamed))].join("\n");
+export function link(kernel: string, fragments: readonly Fragment[], prologue = ""): LinkedShader {
+  const begun = prologue === "" ? kernel : kernel.replace(MAIN, (head) => `${head}\n  ${prologue}`);
+  const joined = [begun, ...new Set(fragments.map(renamed))].join("\n");
   const bindings: Binding[] = [];
   const text = joined.replace(BINDING, (_, space: string, name: string) => {
     const index = bindings.length;

@@ -19,6 +19,7 @@ import q5k from "../../shaders/lib/dtype-q5_k.wgsl?raw";
 import q6k from "../../shaders/lib/dtype-q6_k.wgsl?raw";
 import q8_0 from "../../shaders/lib/dtype-q8_0.wgsl?raw";
 import half from "../../shaders/lib/half.wgsl?raw";
+import halt from "../../shaders/lib/halt.wgsl?raw";
 import reduceWorkgroup from "../../shaders/lib/reduce-workgroup.wgsl?raw";
 import scales from "../../shaders/lib/scales.wgsl?raw";
 import wordsBuffer from "../../shaders/lib/words-buffer.wgsl?raw";
@@ -26,9 +27,9 @@ import type { DType } from "../formats/dtype.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { Bound, BufferRange } from "../gpu/pipelines.ts";
-import { UNIFORM_USAGE } from "../gpu/usage.ts";
 import { type Fragment, type LinkedShader, link, packFields } from "../gpu/wgsl.ts";
 import { matrixLayout } from "../weights/layout.ts";
+import { ParamsArena } from "./params-arena.ts";
 
 /** A matrix on the GPU in the layout of `weights/layout.ts`, or some rows of one. */
 export interface Matrix {
@@ -51,9 +52,6 @@ export interface Tuning {
   readonly lanes: number;
   readonly rows: number;
 }
-
-const PARAMS_ALIGNMENT = 256; // default minUniformBufferOffsetAlignment
-const ARENA_BYTES = 64 * 1024;
 
 export const REDUCE: Fragment = { text: reduceWorkgroup };
 
@@ -90,19 +88,30 @@ export function matrixFragments(dtype: DType, suffix = ""): Fragment[] {
   ];
 }
 
+/** What a kernel of a step that can be halted begins with, before any barrier. */
+const HALT_PROLOGUE = "if (halt.halted != 0u) { return; }";
+
 /** Binds kernels to buffers for one GPU; owns the buffers that hold their params. */
 export class KernelHost {
   readonly tuning: Tuning;
   readonly #gpu: Gpu;
+  readonly #params: ParamsArena;
+  readonly #halt: LedgerBuffer | undefined;
+  /** The host of kernels that always run; itself unless it is a halting one. */
+  readonly plain: KernelHost;
   readonly #linked = new Map<string, LinkedShader>();
-  #arenas: LedgerBuffer[] = [];
-  #arenaUsed = ARENA_BYTES;
-  /** Params by content: layers of one shape share them, and binding again after a resize costs nothing. */
-  readonly #placed = new Map<string, BufferRange>();
 
-  constructor(gpu: Gpu, tuning: Tuning) {
+  constructor(gpu: Gpu, tuning: Tuning, halting?: { readonly plain: KernelHost; readonly halt: LedgerBuffer }) {
     this.#gpu = gpu;
     this.tuning = tuning;
+    this.plain = halting?.plain ?? this;
+    this.#params = halting ? halting.plain.#params : new ParamsArena(gpu);
+    this.#halt = halting?.halt;
+  }
+
+  /** A host whose kernels do nothing when `halt`, [first missing MoE layer, halted] u32, says so. Params are shared. */
+  halting(halt: LedgerBuffer): KernelHost {
+    return new KernelHost(this.#gpu, this.tuning, { plain: this.plain, halt });
   }
 
   /** Links `text` with `fragments` (once per `key`), writes `params` and binds `buffers` by name. */
@@ -116,35 +125,17 @@ export class KernelHost {
   ): Bound {
     let shader = this.#linked.get(key);
     if (!shader) {
-      shader = link(text, fragments);
+      shader = this.#halt ? link(text, [...fragments, { text: halt }], HALT_PROLOGUE) : link(text, fragments);
       this.#linked.set(key, shader);
     }
-    const withParams = { ...buffers, params: this.#place(packFields(shader.params, params)) };
-    return this.#gpu.pipelines.bind(key, shader, constants, withParams);
+    const own = { params: this.#params.place(packFields(shader.params, params)) };
+    const bound = this.#halt ? { ...buffers, ...own, halt: { buffer: this.#halt } } : { ...buffers, ...own };
+    return this.#gpu.pipelines.bind(key, shader, constants, bound);
   }
 
   /** Forgets all params: for when everything bound so far will be bound anew. */
   reset(): void {
-    for (const arena of this.#arenas.splice(0)) arena.destroy();
-    this.#placed.clear();
-    this.#arenaUsed = ARENA_BYTES;
-  }
-
-  #place(bytes: ArrayBuffer): BufferRange {
-    const content = new Uint8Array(bytes).join();
-    const known = this.#placed.get(content);
-    if (known) return known;
-    let arena = this.#arenas.at(-1);
-    if (!arena || this.#arenaUsed + bytes.byteLength > ARENA_BYTES) {
-      arena = this.#gpu.ledger.create("tables", "params", ARENA_BYTES, UNIFORM_USAGE);
-      this.#arenas.push(arena);
-      this.#arenaUsed = 0;
-    }
-    const range = { buffer: arena, offset: this.#arenaUsed, bytes: bytes.byteLength };
-    this.#gpu.queue.write(range.buffer, range.offset, bytes);
-    this.#arenaUsed += PARAMS_ALIGNMENT;
-    this.#placed.set(content, range);
-    return range;
+    this.#params.reset();
   }
 }
 

@@ -2,8 +2,12 @@
 
 import chooseByBiasedScore from "../../shaders/lib/choose-by-biased-score.wgsl?raw";
 import chooseByLogit from "../../shaders/lib/choose-by-logit.wgsl?raw";
+import missesIgnored from "../../shaders/lib/misses-ignored.wgsl?raw";
+import missesWatched from "../../shaders/lib/misses-watched.wgsl?raw";
 import scoreSigmoid from "../../shaders/lib/score-sigmoid.wgsl?raw";
 import scoreSoftmax from "../../shaders/lib/score-softmax.wgsl?raw";
+import slotFixed from "../../shaders/lib/slot-fixed.wgsl?raw";
+import slotLookedUp from "../../shaders/lib/slot-looked-up.wgsl?raw";
 import text from "../../shaders/router.wgsl?raw";
 import { UnsupportedError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
@@ -22,12 +26,27 @@ export interface RouterSite {
   /** Router logits [tokens, logitsStride]. */
   readonly logits: LedgerBuffer;
   readonly logitsStride: number;
-  /** Residency table and where this layer's row begins, in words. */
-  readonly residency: LedgerBuffer;
+  /** Residency table and where this layer's row begins, in words; without a table every expert is in the slot of its number. */
+  readonly residency: LedgerBuffer | undefined;
   readonly residencyAt: number;
   /** [tokens, 3, topK] words from `routingAt`: expert ids, slots, routing weights. */
   readonly routing: LedgerBuffer;
   readonly routingAt: number;
+  /** For a decode step, which finds out by itself what it misses. */
+  readonly watch?: MissWatch | undefined;
+}
+
+/** How a decode step's router marks misses and names what else might be wanted. */
+export interface MissWatch {
+  /** `Step` uniform: layers to run on for after a miss, hints to give. */
+  readonly step: LedgerBuffer;
+  /** [first missing MoE layer, halted] u32. */
+  readonly miss: LedgerBuffer;
+  /** Number of this layer among the MoE layers, of how many. */
+  readonly moe: number;
+  readonly numMoe: number;
+  /** Word of `routing` where the hints go. */
+  readonly hintsAt: number;
 }
 
 export const MAX_EXPERTS = 1024;
@@ -40,14 +59,16 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
       `${site.numExperts} experts, top ${site.topK}: the router takes up to ${MAX_EXPERTS} and ${MAX_TOP_K}.`,
     );
   }
-  const { scoring = "softmax", bias } = site;
+  const { scoring = "softmax", bias, residency, watch } = site;
   const fragments = [
     REDUCE,
     { text: scoring === "softmax" ? scoreSoftmax : scoreSigmoid },
     { text: bias ? chooseByBiasedScore : chooseByLogit },
+    { text: residency ? slotLookedUp : slotFixed },
+    { text: watch ? missesWatched : missesIgnored },
   ];
   const bound = host.bind(
-    `router ${scoring}${bias ? " biased" : ""}`,
+    `router ${scoring}${bias ? " biased" : ""}${residency ? "" : " fixed"}${watch ? " watched" : ""}`,
     text,
     fragments,
     {
@@ -58,12 +79,16 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
       routing_at: site.routingAt,
       renormalize: site.renormalize ? 1 : 0,
       routing_scale: site.routingScale,
+      hints_at: watch?.hintsAt ?? 0,
+      moe: watch?.moe ?? 0,
+      num_moe: watch?.numMoe ?? 0,
     },
     {
       logits: { buffer: site.logits },
-      residency: { buffer: site.residency },
       routing: { buffer: site.routing },
+      ...(residency ? { residency: { buffer: residency } } : {}),
       ...(bias ? { selection_bias: { buffer: bias } } : {}),
+      ...(watch ? { step: { buffer: watch.step }, miss: { buffer: watch.miss } } : {}),
     },
   );
   return (tokens) => dispatch(bound, [tokens, 1]);

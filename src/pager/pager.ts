@@ -35,6 +35,12 @@ export interface Want {
   readonly guess: boolean;
 }
 
+/** How a step chose an expert: by how many of its tokens, and how many tokens before its end the last of them lies. */
+export interface Use {
+  readonly count: number;
+  readonly back: number;
+}
+
 export interface PagerCounts {
   expertsFetched: number;
   evictions: number;
@@ -134,10 +140,13 @@ export class Pager {
    * it rejects, all reads have ended, and what had arrived is in place and sound.
    */
   async acquire(wants: readonly Want[], signal?: AbortSignal): Promise<void> {
-    const missing = wants
+    const wanted = wants
       .flatMap(({ moe, experts, guess }) => experts.map((expert) => ({ moe, expert, guess })))
       .filter(({ moe, expert }) => !this.isResident(moe, expert))
-      .sort((a, b) => Number(a.guess) - Number(b.guess));
+      .sort((a, b) => Number(b.guess) - Number(a.guess));
+    // Named twice, it counts as the last says: a demand. Demands go first.
+    const missing = [...new Map(wanted.map((want) => [`${want.moe} ${want.expert}`, want])).values()];
+    missing.sort((a, b) => Number(a.guess) - Number(b.guess));
     if (missing.length === 0) return;
     const named = (moe: number, guesses: boolean) =>
       new Set(wants.flatMap((want) => (want.moe === moe && (guesses || !want.guess) ? want.experts : [])));
@@ -167,17 +176,19 @@ export class Pager {
     }
   }
 
-  /** Tells the policies what a finished step of `tokens` tokens chose: uses per expert, per MoE layer. */
-  touch(uses: readonly ReadonlyMap<number, number>[], tokens: number): void {
+  /** Another `tokens` tokens are being computed: the clock of the policies goes on. */
+  advance(tokens: number): void {
     this.#step += tokens;
-    uses.forEach((layerUses, moe) => {
-      const { policy, guessed, uses: total } = this.#state(moe);
-      for (const [expert, count] of layerUses) {
-        total[expert] = (total[expert] ?? 0) + count;
-        policy.touch(expert, this.#step, count);
-        if (guessed.delete(expert)) this.counts.prefetchesUseful += 1;
-      }
-    });
+  }
+
+  /** Tells the policy of MoE layer `moe` what the tokens that the clock counted last chose there. */
+  touch(moe: number, uses: ReadonlyMap<number, Use>): void {
+    const { policy, guessed, uses: total } = this.#state(moe);
+    for (const [expert, { count, back }] of uses) {
+      total[expert] = (total[expert] ?? 0) + count;
+      policy.touch(expert, this.#step, count, back);
+      if (guessed.delete(expert)) this.counts.prefetchesUseful += 1;
+    }
   }
 
   /** Tokens that chose each expert since the load, layer by layer. */
@@ -265,7 +276,8 @@ export class Pager {
       .map((set) => resident.filter((expert) => !set.has(expert)))
       .find(({ length }) => length > 0);
     if (!candidates) return undefined;
-    const victim = state.policy.victim(candidates, this.#step);
+    const [chosen] = spare;
+    const victim = state.policy.victim(candidates, this.#step, chosen && [...chosen]);
     const slot = state.table.evict(victim);
     this.#writeEntry(moe, victim, ABSENT);
     this.#noteEviction(state, victim);

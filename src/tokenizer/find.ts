@@ -1,7 +1,7 @@
 /** Where a model's tokenizer is, without reading `tokenizer.json`: that file alone can outweigh all headers. */
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { FileSet } from "../sources/byte-source.ts";
-import { ggufTokenizerJson } from "./gguf-vocabulary.ts";
+import { ggufVocabulary } from "./gguf-vocabulary.ts";
 
 /** Beside the weights, or in the metadata of a GGUF file. */
 export type TokenizerPlace = "tokenizer.json" | "GGUF metadata";
@@ -17,5 +17,5 @@ export async function findTokenizer(
 ): Promise<TokenizerPlace | null> {
   if (await files.open("tokenizer.json", signal)) return "tokenizer.json";
   if (checkpoint.container !== "gguf") return null;
-  return ggufTokenizerJson(checkpoint.config) ? "GGUF metadata" : null;
+  return ggufVocabulary(checkpoint.config) ? "GGUF metadata" : null;
 }

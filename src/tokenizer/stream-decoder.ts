@@ -21,13 +21,20 @@ const WINDOW_IDS = 32;
  */
 const CONTEXT_IDS = 5;
 
-/** @param decode text of a list of ids; may be called with any run of ids. */
-export function createStreamDecoder(decode: (ids: readonly number[]) => string): StreamDecoder {
-  let recent: number[] = [];
-  // Characters of the recent ids' text that were given out.
-  let given = 0;
-
+/**
+ * @param decode text of a list of ids; may be called with any run of ids.
+ * @param before ids that the continuation follows; their text is not given again.
+ */
+export function createStreamDecoder(
+  decode: (ids: readonly number[]) => string,
+  before: readonly number[] = [],
+): StreamDecoder {
   const settledLength = (text: string): number => (text.endsWith(REPLACEMENT) ? text.length - 1 : text.length);
+
+  let recent = before.slice(-CONTEXT_IDS);
+  // Characters of the recent ids' text that were given out.
+  let given = settledLength(decode(recent));
+
   const trim = (): void => {
     if (recent.length < WINDOW_IDS) return;
     recent = recent.slice(-CONTEXT_IDS);
@@ -46,6 +53,7 @@ export function createStreamDecoder(decode: (ids: readonly number[]) => string):
     },
     flush: () => {
       const piece = decode(recent).slice(given);
+      // The ids are let go: bytes that come now must not complete a character that was given up.
       recent = [];
       given = 0;
       return piece;

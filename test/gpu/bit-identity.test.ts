@@ -108,7 +108,7 @@ describe("base-f32: 16 experts, top-4", () => {
 
   // A quarter of 16 experts is top-4, the smallest there is; the two larger models below have a quarter of their own.
   const product = [0.25, 0.5, 1].flatMap((fraction) =>
-    (["lru", "lfru"] as const).map((policy) => ({ fraction, policy })),
+    (["lru", "successor"] as const).map((policy) => ({ fraction, policy })),
   );
   it.each(product)("same bits with $fraction of the experts, $policy: cold, warm, second session", async (settings) => {
     const { fraction, policy } = settings;
@@ -121,10 +121,31 @@ describe("base-f32: 16 experts, top-4", () => {
     });
   });
 
-  it.each([0, 1, Number.POSITIVE_INFINITY])("same bits when %s layers are run ahead", async (runAhead) => {
-    await withEngine(base, 0.25, { runAhead }, async (engine) => {
+  it.each<[string, EngineOptions]>([
+    ["a step stops at its first miss", { runAhead: 0, extraGuesses: 0 }],
+    ["it runs on for a layer and guesses below the cut", { runAhead: 1, extraGuesses: 2 }],
+    [
+      "it runs on to the end and guesses more than the slots hold",
+      { runAhead: Number.POSITIVE_INFINITY, extraGuesses: 8 },
+    ],
+    ["the next layer is predicted", { runAhead: 0, extraGuesses: 0, prefetch: "next-layer" }],
+    ["prediction and run-ahead want the same", { runAhead: 2, extraGuesses: 1, prefetch: "next-layer" }],
+  ])("same bits when %s", async (_, options) => {
+    await withEngine(base, 0.3, options, async (engine) => {
       const session = await engine.createSession(CONTEXT);
       expect(difference(await answer(session, base.prompt, STEPS), base.expected)).toBe("");
+      const { prefetchesUseful } = engine.stats();
+      if (options.runAhead === 0 && !options.prefetch) expect(prefetchesUseful).toBe(0);
+      else expect(prefetchesUseful).toBeGreaterThan(0);
+    });
+  });
+
+  it("same bits when every expert has its slot for good and none is looked up", async () => {
+    await withEngine(base, 1, { allResident: true }, async (engine) => {
+      const session = await engine.createSession(CONTEXT);
+      expect(difference(await answer(session, base.prompt, STEPS), base.expected)).toBe("");
+      expect(engine.stats().expertsFetched).toBe(3 * 16);
+      await expect(engine.setBudget(budgetFor(base.plan, 0.5))).rejects.toThrow(/allResident/);
     });
   });
 

@@ -138,6 +138,33 @@ describe("work per token", () => {
       expect(decodeDispatches).toBe((STEPS - 1) * (FORWARD_DISPATCHES + 1));
     }));
 
+  it("of a response is what its own session ran since its prefill", () =>
+    withEngine(smallest(3), async ({ engine, session }) => {
+      const other = await engine.createSession(16);
+      expect(session.response).toBeUndefined();
+      const respond = async () => {
+        session.rewind(0);
+        await session.prefill(prompt.slice(0, 4));
+        await session.prefill(prompt.slice(4));
+        await Promise.all([other.prefill([1, 2, 3]), session.decode(5)]);
+        for await (const _ of generate(session, { maxTokens: 3 }, [], () => undefined));
+        return session.response!;
+      };
+      await respond();
+      const before = engine.stats();
+      const [second, after] = [await respond(), engine.stats()];
+      // The timeline: a prompt, token 5, and three drawn tokens, the last of which is not computed.
+      expect(second).toMatchObject({ prefillTokens: prompt.length, decodeTokens: 3 });
+      expect(after.prefillTokens - before.prefillTokens).toBe(prompt.length + 3);
+      expect(second.decodeRounds).toBe(after.decodeRounds - before.decodeRounds);
+      expect(second.submissions).toBeLessThan(after.submissions - before.submissions);
+      const shared = ["expertHits", "expertMisses", "expertBytesFetched", "networkBytes", "stallMs"] as const;
+      for (const name of shared) {
+        expect(second[name], name).toBeGreaterThan(0);
+        expect(second[name], name).toBeLessThan(after[name] - before[name]);
+      }
+    }));
+
   it("of a prefill is a read-back for every MoE layer and one for the logits", () =>
     withEngine({}, async ({ engine, session }) => {
       const { prefillTokens, prefillMs, readbacks, submissions, decodeSubmissions } = await added(engine, () =>
@@ -152,7 +179,7 @@ describe("work per token", () => {
 });
 
 describe("paging", () => {
-  it.each(["lru", "lfru"] as const)("events, counters, residency and served bytes tell one story (%s)", (policy) =>
+  it.each(["lru", "successor"] as const)("events, counters, residency and served bytes tell one story (%s)", (policy) =>
     withEngine({ policy, ...smallest() }, async ({ engine, session, events, service, source }) => {
       const resident = new Map(MOE_LAYERS.map((layer) => [layer, new Set<number>()]));
       let [hits, misses, fetchedCount, evictedCount, replayed] = [0, 0, 0, 0, 0];

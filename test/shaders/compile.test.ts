@@ -231,6 +231,22 @@ describe("experts", () => {
       }),
     ));
 
+  test("router of a decode step, and one of a model that is all resident", () =>
+    compiles(2, (host) => {
+      const watch = { step: uniform(), miss: buffer(), moe: 0, numMoe: 2, hintsAt: 0 };
+      const site = { numExperts: 64, topK: 8, logitsStride: 64, renormalize: true, routingScale: 1 };
+      const tables = { logits: buffer(), residencyAt: 0, routing: buffer(), routingAt: 0 };
+      return [
+        router(host, { ...site, ...tables, residency: buffer(), watch })(1),
+        router(host, { ...site, ...tables, residency: undefined })(1),
+      ];
+    }));
+
+  test("a kernel of a step that can be halted, which starts with that question", () =>
+    compiles(1, (host) => [
+      matvec(host.halting(uniform()), [{ matrix: matrix("Q8_0"), outAt: 0 }], { buffer: buffer() }, buffer()),
+    ]));
+
   test("combine", () => compiles(1, (host) => [combine(host, COLS / 4, TOP_K, buffer(), buffer(), buffer())(TOKENS)]));
 });
 

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { UnsupportedError } from "../../../src/errors.ts";
+import { UNIFORM_STORAGE_USAGE } from "../../../src/gpu/usage.ts";
 import { MAX_EXPERTS, MAX_TOP_K, router } from "../../../src/kernels/router.ts";
+import { swiglu } from "../../../src/kernels/swiglu.ts";
 import { ABSENT } from "../../../src/pager/slot-table.ts";
 import { select } from "../../reference/router.ts";
-import { CANARY_WORD, inRows, normals, untouched, useBench, wordsOf } from "./harness.ts";
+import { CANARY, CANARY_WORD, inRows, normals, untouched, useBench, wordsOf } from "./harness.ts";
 
 const bench = useBench();
 
@@ -133,6 +135,100 @@ test("a token's choice is the same bits whatever its neighbours", async () => {
     expect(alone.expertIds).toEqual(all.expertIds.slice(token * 4, token * 4 + 4));
     expect(alone.routingWeights).toEqual(all.routingWeights.slice(token * 4, token * 4 + 4));
   }
+});
+
+describe("a step that watches its misses", () => {
+  const [numExperts, topK, numMoe] = [9, 3, 4];
+  const NONE = 0xffff_ffff;
+
+  interface Watched {
+    readonly moe: number;
+    /** Experts that have no slot. */
+    readonly absent?: readonly number[];
+    readonly miss?: readonly [first: number, halted: number];
+    readonly runAhead?: number;
+    readonly hints?: number;
+    readonly fixed?: boolean;
+  }
+
+  /** Expert 8 is the likeliest, 7 the next, and so on. */
+  async function watched({ moe, absent = [], miss = [NONE, 0], runAhead = 1, hints = 0, fixed = false }: Watched) {
+    const state = bench.own(bench.gpu.ledger.create("scratch", "miss", 8, UNIFORM_STORAGE_USAGE));
+    bench.gpu.queue.write(state, 0, new Uint32Array(miss));
+    const routing = bench.canaries(3 * topK + 8);
+    const slots = Array.from({ length: numExperts }, (_, e) => (absent.includes(e) ? ABSENT : 40 + e));
+    const command = router(bench.host(), {
+      numExperts,
+      topK,
+      renormalize: false,
+      routingScale: 1,
+      logits: bench.floats(Array.from({ length: 12 }, (_, e) => e / 4)),
+      logitsStride: 12,
+      residency: fixed ? undefined : bench.words(slots),
+      residencyAt: 0,
+      routing,
+      routingAt: 0,
+      watch: {
+        step: bench.uniform(new Uint8Array(new Uint32Array([5, 1, runAhead, hints]).buffer)),
+        miss: state,
+        moe,
+        numMoe,
+        hintsAt: 3 * topK,
+      },
+    })(1);
+    const [record, after] = await bench.run([command], routing, state);
+    const words = wordsOf(record!);
+    return {
+      ids: [...words.subarray(0, topK)],
+      slots: [...words.subarray(topK, 2 * topK)],
+      hints: [...words.subarray(3 * topK, 3 * topK + 8)],
+      miss: [...wordsOf(after!).subarray(0, 2)],
+    };
+  }
+
+  test("names the experts next below the cut, and none where there is no other", async () => {
+    const none = await watched({ moe: 0 });
+    expect(none).toMatchObject({ ids: [8, 7, 6], hints: Array(8).fill(CANARY_WORD), miss: [NONE, 0] });
+    expect((await watched({ moe: 0, hints: 2 })).hints).toEqual([5, 4, ...Array(6).fill(CANARY_WORD)]);
+    expect((await watched({ moe: 0, hints: 8 })).hints).toEqual([5, 4, 3, 2, 1, 0, NONE, NONE]);
+  });
+
+  test.each<[string, Watched, [number, number]]>([
+    ["an absent expert below the cut is no miss", { moe: 1, absent: [5, 0] }, [NONE, 0]],
+    ["the first miss is marked, and the step goes on", { moe: 1, absent: [7] }, [1, 0]],
+    ["a later miss does not move the mark", { moe: 2, absent: [7], miss: [1, 0], runAhead: 2 }, [1, 0]],
+    ["a step that has gone far enough halts, hit or miss", { moe: 2, miss: [1, 0] }, [1, 1]],
+    ["without run-ahead the first miss halts", { moe: 1, absent: [8], runAhead: 0 }, [1, 1]],
+    ["the last layer halts what missed", { moe: 3, miss: [1, 0], runAhead: 9 }, [1, 1]],
+    ["the last layer halts its own miss", { moe: 3, absent: [6], runAhead: 9 }, [3, 1]],
+    ["the last layer does not halt a clean step", { moe: 3, runAhead: 0 }, [NONE, 0]],
+  ])("%s", async (_, at, expected) => {
+    expect((await watched({ hints: 1, ...at })).miss).toEqual(expected);
+  });
+
+  test("a halted step writes nothing", async () => {
+    const { ids, slots, hints, miss } = await watched({ moe: 2, absent: [7], miss: [1, 1], hints: 3 });
+    expect(new Set([...ids, ...slots, ...hints])).toEqual(new Set([CANARY_WORD]));
+    expect(miss).toEqual([1, 1]);
+  });
+
+  test("without a table every expert is in the slot of its number", async () => {
+    expect((await watched({ moe: 0 })).slots).toEqual([48, 47, 46]);
+    expect((await watched({ moe: 0, fixed: true })).slots).toEqual([8, 7, 6]);
+  });
+
+  test("a halting host's kernels run until the step halts", async () => {
+    const run = async (halted: number) => {
+      const halt = bench.own(bench.gpu.ledger.create("scratch", "halt", 8, UNIFORM_STORAGE_USAGE));
+      bench.gpu.queue.write(halt, 0, new Uint32Array([0, halted]));
+      const act = bench.canaries(8);
+      const host = bench.host().halting(halt);
+      return bench.result([swiglu(host, 8, 8, bench.floats(normals(bench.random, 16)), act)(1)], act);
+    };
+    untouched(await run(1));
+    const ran = await run(0);
+    expect(ran.some((value) => value !== CANARY)).toBe(true);
+  });
 });
 
 const TABLES = { residencyAt: 0, routingAt: 0, logitsStride: 4, renormalize: false, routingScale: 1 };

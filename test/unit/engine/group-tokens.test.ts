@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { groupTokens, tilesOf } from "../../../src/engine/group-tokens.ts";
+import { groupTokens, tilesOf, usesOf, wavesOf } from "../../../src/engine/group-tokens.ts";
 
 /** A chunk's choices: `topK` different experts a token. */
 const chunks = fc
@@ -74,6 +74,33 @@ test("no more tiles than an expert each and one for every full tile", () => {
       const { tiles } = tilesOf(grouped, [...grouped.keys()], (expert) => expert, tileSize);
       // What the scratch buffer has room for.
       expect(tiles.length / 4).toBeLessThanOrEqual(grouped.size + Math.ceil(experts.length / tileSize));
+    }),
+  );
+});
+
+test("a use is counted, and dated by its last token", () => {
+  expect([...usesOf(groupTokens([7, 2, 2, 5, 7, 3]), 3, 2)]).toEqual([
+    [2, { count: 2, back: 1 }],
+    [3, { count: 1, back: 0 }],
+    [5, { count: 1, back: 1 }],
+    [7, { count: 2, back: 0 }],
+  ]);
+});
+
+test("waves bring every missing expert once, fit the slots, and end with those of the last tokens", () => {
+  fc.assert(
+    fc.property(chunks, fc.integer({ min: 4, max: 10 }), fc.uniqueArray(fc.nat(9)), (experts, slots, residents) => {
+      const grouped = groupTokens(experts);
+      const uses = usesOf(grouped, experts.length, 1);
+      const resident = new Set(residents.slice(0, slots));
+      const waves = wavesOf(uses, slots, (expert) => resident.has(expert));
+      const missing = [...grouped.keys()].filter((expert) => !resident.has(expert));
+      expect(waves.flat().sort((a, b) => a - b)).toEqual(missing);
+      for (const wave of waves) expect(wave.length > 0 && wave.length <= slots).toBe(true);
+      // What is there at the end, if the latest stay: the experts of the last tokens, as many as there are slots.
+      const latest = [...new Set([...experts].reverse())].slice(0, slots);
+      const there = new Set([...resident, ...(waves.at(-1) ?? [])]);
+      expect(latest.filter((expert) => !there.has(expert))).toEqual([]);
     }),
   );
 });

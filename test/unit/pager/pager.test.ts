@@ -59,7 +59,10 @@ function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", 
   };
   const demand = (experts: number[], moe = 0) => ({ moe, experts, guess: false });
   const guess = (experts: number[], moe = 0) => ({ moe, experts, guess: true });
-  const use = (...experts: number[]) => pager.touch([new Map(experts.map((expert) => [expert, 1]))], 1);
+  const use = (...experts: number[]) => {
+    pager.advance(1);
+    pager.touch(0, new Map(experts.map((expert) => [expert, { count: 1, back: 0 }])));
+  };
   return { ...fake, pager, reads, resident, expectSound, demand, guess, use };
 }
 

@@ -3,11 +3,11 @@ import { describe, expect, test } from "vitest";
 import { FormatError, UnsupportedError, UsageError } from "../../../src/errors.ts";
 import type { Checkpoint } from "../../../src/formats/checkpoint.ts";
 import { openCheckpoint } from "../../../src/formats/open-checkpoint.ts";
-import { isJsonObject } from "../../../src/formats/read-json.ts";
-import { ggufTokenizerJson } from "../../../src/tokenizer/gguf-vocabulary.ts";
+import { ggufVocabulary } from "../../../src/tokenizer/gguf-vocabulary.ts";
 import { loadTokenizer, type Tokenizer } from "../../../src/tokenizer/load.ts";
 import { createStreamDecoder } from "../../../src/tokenizer/stream-decoder.ts";
 import { createTokenizer } from "../../../src/tokenizer/tokenizer.ts";
+import { AWKWARD } from "../../fixtures/awkward-text.ts";
 import { folderFileSet, memoryFileSet, readRepositoryFile } from "../../fixtures/files.ts";
 
 const FOLDER = "demo/public/models/octavo-tales";
@@ -22,28 +22,6 @@ async function load(names: readonly string[]): Promise<Tokenizer> {
 
 const fromJson = await load([GGUF, "tokenizer.json"]);
 const fromGguf = await load([GGUF]);
-
-const AWKWARD = [
-  "",
-  " ",
-  "a",
-  "Once upon a time there was a little girl who",
-  "It's 12345 o'clock, isn't it?  WE'LL see.",
-  "\u{1f600}\u{1f468}\u200d\u{1f469}\u200d\u{1f467} caf\u00e9 cafe\u0301",
-  "\u4f60\u597d\uff0c\u4e16\u754c\u3002\u65e5\u672c\u8a9e",
-  "          ten spaces",
-  "tail   ",
-  "\n\n\n\r\n\t\ttabs\n",
-  "1 22 333 4444 \u0663\u0664 \u00bd",
-  "x".repeat(500),
-  " \u00a0\u2003\u3000 odd spaces",
-  "<|endoftext|>",
-  "before<|endoftext|>after <think>x</think>",
-  "\ufeffbom \ufffd replacement",
-  "def f(x):\n    return x**2  # \u2264",
-  "\u0000\u0001\u007f",
-  "\ud83d lone surrogate",
-];
 
 describe("the default model", () => {
   test("golden prompts", () => {
@@ -60,7 +38,7 @@ describe("the default model", () => {
   test.each(AWKWARD)("%j: the same ids from tokenizer.json and from the GGUF, and back", (text) => {
     const ids = fromJson.encode(text);
     expect(fromGguf.encode(text)).toEqual(ids);
-    const whole = text.replace(/\ud83d(?![\udc00-\udfff])/g, "\ufffd");
+    const whole = text.replace(/\p{Surrogate}/gu, "\ufffd");
     expect(fromJson.decode(ids)).toBe(whole);
     expect(fromGguf.decode(ids)).toBe(whole);
   });
@@ -72,9 +50,16 @@ describe("the default model", () => {
     for (const id of [-1, 0.5, Number.NaN]) expect(() => fromJson.decode([id])).toThrow(UsageError);
   });
 
-  test("the spelling of an added token is that token", () => {
-    expect(fromJson.encode("<|endoftext|>")).toEqual([0]);
-    expect(fromJson.decode([0, 3])).toBe("<|endoftext|><think>");
+  test("the spelling of a special token is text, or that token where it is allowed", () => {
+    for (const tokenizer of [fromJson, fromGguf]) {
+      expect(tokenizer.encode("<|endoftext|>", { allowSpecial: true })).toEqual([0]);
+      const asText = tokenizer.encode("a<|endoftext|>");
+      expect(asText).not.toContain(0);
+      expect(tokenizer.decode(asText)).toBe("a<|endoftext|>");
+      expect(tokenizer.decode([0, 3])).toBe("<|endoftext|><think>");
+      expect([tokenizer.idOf("<|endoftext|>"), tokenizer.tokenOf(0)]).toEqual([0, "<|endoftext|>"]);
+      expect(tokenizer.specials).toContainEqual({ id: 0, content: "<|endoftext|>" });
+    }
   });
 });
 
@@ -167,25 +152,26 @@ describe("which vocabulary is taken", () => {
   test("tokenizer.json wins over a vocabulary that could not be read", async () => {
     const json = new TextDecoder().decode(readRepositoryFile(`${FOLDER}/tokenizer.json`));
     const files = memoryFileSet({ "tokenizer.json": json, "tokenizer_config.json": "{}", "m.gguf": "" });
-    const tokenizer = await loadTokenizer(files, gguf({ "tokenizer.ggml.model": "llama" }));
+    const tokenizer = await loadTokenizer(files, gguf({ "tokenizer.ggml.model": "t5" }));
     expect(tokenizer?.encode("Once")).toEqual([2385]);
   });
 
   const vocabulary = { "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": ["a"], "tokenizer.ggml.merges": [] };
   test.each([
-    [{ ...vocabulary, "tokenizer.ggml.model": "llama" }, UnsupportedError, /of kind "llama"; supported: gpt2/],
-    [
-      { ...vocabulary, "tokenizer.ggml.pre": "tekken" },
-      UnsupportedError,
-      /by "tekken"; supported: default, gpt-2, smollm/,
-    ],
+    [{ ...vocabulary, "tokenizer.ggml.model": "t5" }, UnsupportedError, /of kind "t5"; supported: gpt2, llama/],
+    [{ ...vocabulary, "tokenizer.ggml.model": "bert" }, UnsupportedError, /of kind "bert"; supported/],
+    [{ ...vocabulary, "tokenizer.ggml.pre": "superbpe" }, UnsupportedError, /by "superbpe"; supported: default, gpt-2/],
     [{ ...vocabulary, "tokenizer.ggml.tokens": [1] }, FormatError, /"tokenizer.ggml.tokens" to be an array of strings/],
-    [{ ...vocabulary, "tokenizer.ggml.merges": ["ab"] }, FormatError, /a merge of two tokens, got "ab"/],
-    [{ ...vocabulary, "tokenizer.ggml.token_type": [1, 1] }, FormatError, /"tokenizer.ggml.token_type" for each of 1/],
+    [{ ...vocabulary, "tokenizer.ggml.merges": ["ab"] }, FormatError, /a merge of two tokens into one, got "ab"/],
+    [
+      { ...vocabulary, "tokenizer.ggml.token_type": [1, 1] },
+      FormatError,
+      /"tokenizer.ggml.token_type" for each of 1 tokens/,
+    ],
     [{ ...vocabulary, "tokenizer.ggml.add_bos_token": true, "tokenizer.ggml.bos_token_id": 9 }, FormatError, /got 9/],
   ] as const)("refusals %#", (metadata, Class, message) => {
-    expect(() => ggufTokenizerJson(metadata)).toThrow(message);
-    expect(() => ggufTokenizerJson(metadata)).toThrow(Class);
+    expect(() => ggufVocabulary(metadata)).toThrow(message);
+    expect(() => ggufVocabulary(metadata)).toThrow(Class);
   });
 
   test.each([
@@ -206,7 +192,7 @@ describe("GGUF splits", () => {
   function build(pre: string | undefined, extra: Record<string, unknown> = {}): Tokenizer {
     const printable = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i));
     const tokens = [...printable, "\u0120", "\u010a", "<s>", "12", "123", "\u01201", "'S", "ab", "\u00c3", "\u00a9"];
-    const json = ggufTokenizerJson({
+    const vocabulary = ggufVocabulary({
       "tokenizer.ggml.model": "gpt2",
       ...(pre === undefined ? {} : { "tokenizer.ggml.pre": pre }),
       "tokenizer.ggml.tokens": tokens,
@@ -215,8 +201,8 @@ describe("GGUF splits", () => {
       "tokenizer.ggml.bos_token_id": tokens.indexOf("<s>"),
       ...extra,
     });
-    if (!isJsonObject(json)) throw new Error("no tokenizer");
-    return createTokenizer("test", json);
+    if (!vocabulary) throw new Error("no tokenizer");
+    return createTokenizer("test", vocabulary.json);
   }
 
   const pieces = (tokenizer: Tokenizer, text: string): string[] =>

@@ -64,7 +64,7 @@ async function visit<T>(
     }
     const result = await run(io, popular);
     await new Promise((resolve) => setTimeout(resolve, 50)); // experts are stored behind their reader's back
-    return { result, counts: await io.counts() };
+    return { result, counts: await io.refreshCounts() };
   } finally {
     await io.close();
   }
@@ -161,9 +161,9 @@ describe("the second visit", () => {
     const before = server.requests.length;
     const { result } = await visit(`${server.url}m/`, opfs, async (io, popular) => {
       await io.setFill(true);
-      while ((await io.counts()).fillState === "running") await new Promise((resolve) => setTimeout(resolve, 5));
-      expect((await io.counts()).fillState).toBe("done");
-      expect((await io.counts()).cachedExperts).toBe(TOTAL);
+      while ((await io.refreshCounts()).fillState === "running") await new Promise((resolve) => setTimeout(resolve, 5));
+      expect((await io.refreshCounts()).fillState).toBe("done");
+      expect((await io.refreshCounts()).cachedExperts).toBe(TOTAL);
       return popular;
     });
     expect(result[0]).toEqual([3, 2]); // 5 is not on disk
@@ -251,7 +251,8 @@ describe("trouble", () => {
         await readExperts(io, [all[0]!, all.at(-1)!]);
         await readExperts(io, [all.at(-1)!]); // read more often than others: worth room
         await io.setFill(true);
-        while ((await io.counts()).fillState === "running") await new Promise((resolve) => setTimeout(resolve, 5));
+        while ((await io.refreshCounts()).fillState === "running")
+          await new Promise((resolve) => setTimeout(resolve, 5));
       },
       { diskQuotaBytes },
     );

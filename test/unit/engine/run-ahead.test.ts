@@ -1,0 +1,131 @@
+/** The choice of reach against machines whose costs are known: it must be what makes tokens cheapest there. */
+import { describe, expect, test } from "vitest";
+import { type Reach, type ReachOptions, RunAhead } from "../../../src/engine/run-ahead.ts";
+
+interface Machine {
+  readonly numMoe: number;
+  readonly layerMs: number;
+  readonly roundTripMs: number;
+  readonly fetchMs: number;
+  readonly expertMs: number;
+  /** Chance that a layer misses when nobody guessed, and when somebody did; with hints a tenth of that. */
+  readonly miss: number;
+  readonly missGuessed: number;
+}
+
+const SLOW_LINK: Machine = {
+  numMoe: 12,
+  layerMs: 0.5,
+  roundTripMs: 1,
+  fetchMs: 30,
+  expertMs: 1,
+  miss: 0.8,
+  missGuessed: 0.2,
+};
+const SLOW_GPU: Machine = { ...SLOW_LINK, layerMs: 20, fetchMs: 0.2, expertMs: 0.1 };
+
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** Plays one token: what its rounds and fetches cost, told to `runAhead` as the engine does. @returns milliseconds. */
+function playToken(machine: Machine, runAhead: RunAhead, random: () => number): number {
+  const { numMoe, layerMs, roundTripMs, fetchMs, expertMs, miss, missGuessed } = machine;
+  const { reach } = runAhead;
+  let from = -1;
+  let ms = 0;
+  for (let rounds = 0; ; rounds++) {
+    let missed: number | undefined;
+    for (let moe = from + 1; moe < numMoe && missed === undefined; moe++) {
+      const guessed = rounds > 0 && moe - from <= reach.layers;
+      const chance = guessed ? missGuessed * (reach.hints > 0 ? 0.1 : 1) : miss;
+      if (random() < chance) missed = moe;
+    }
+    const computed = (missed === undefined ? numMoe : Math.min(numMoe, missed + reach.layers)) - Math.max(0, from);
+    runAhead.roundTook(computed, roundTripMs + computed * layerMs);
+    runAhead.roundEnded({ from, missed, guessed: rounds > 0 ? reach : undefined });
+    ms += roundTripMs + computed * layerMs;
+    if (missed === undefined) break;
+    let experts = 4;
+    runAhead.wanted(4, undefined);
+    for (let moe = missed + 1; moe < numMoe && moe <= missed + reach.layers; moe++) {
+      runAhead.wanted(3 + reach.hints, reach);
+      experts += 3 + reach.hints;
+    }
+    runAhead.fetchTook(experts, fetchMs + experts * expertMs);
+    ms += fetchMs + experts * expertMs;
+    from = missed;
+  }
+  runAhead.stepEnded();
+  return ms;
+}
+
+function play(machine: Machine, options: ReachOptions, tokens: number): { reach: Reach; msPerToken: number } {
+  const runAhead = new RunAhead(machine.numMoe, options);
+  const random = seeded(7);
+  for (let token = 0; token < tokens; token++) playToken(machine, runAhead, random); // learns
+  let ms = 0;
+  for (let token = 0; token < tokens; token++) ms += playToken(machine, runAhead, random);
+  return { reach: runAhead.reach, msPerToken: ms / tokens };
+}
+
+const AUTO: ReachOptions = { layers: "auto", hints: "auto" };
+
+describe("what is chosen", () => {
+  test("where fetches are slow to begin, steps run on and guess more", () => {
+    const { reach } = play(SLOW_LINK, AUTO, 300);
+    expect(reach.layers).toBeGreaterThanOrEqual(8);
+    expect(reach.hints).toBeGreaterThan(0);
+  });
+
+  test("where the GPU is slow and bytes are near, steps stop at the first miss", () => {
+    expect(play(SLOW_GPU, AUTO, 300).reach.layers).toBe(0);
+  });
+
+  test.each([SLOW_LINK, SLOW_GPU])(
+    "costs at most a tenth more than the best fixed reach, exploring included",
+    (machine) => {
+      const fixed = [0, 1, 2, 4, 8, 12].flatMap((layers) =>
+        [0, 4].map((hints) => play(machine, { layers, hints }, 300)),
+      );
+      const best = Math.min(...fixed.map(({ msPerToken }) => msPerToken));
+      const worst = Math.max(...fixed.map(({ msPerToken }) => msPerToken));
+      expect(worst).toBeGreaterThan(best * 1.5); // the choice matters here
+      expect(play(machine, AUTO, 300).msPerToken).toBeLessThan(best * 1.1);
+    },
+  );
+
+  test("a change of the link is noticed", () => {
+    const runAhead = new RunAhead(12, AUTO);
+    const random = seeded(3);
+    for (let token = 0; token < 300; token++) playToken(SLOW_GPU, runAhead, random);
+    expect(runAhead.reach.layers).toBe(0);
+    for (let token = 0; token < 600; token++) playToken(SLOW_LINK, runAhead, random);
+    expect(runAhead.reach.layers).toBeGreaterThanOrEqual(4);
+  });
+});
+
+describe("what is fixed", () => {
+  test.each([0, 1, 5])("%s layers stay so, and no more than there are", (layers) => {
+    expect(play(SLOW_LINK, { layers, hints: 0 }, 50).reach).toEqual({ layers, hints: 0 });
+    expect(new RunAhead(3, { layers: Number.POSITIVE_INFINITY, hints: 2 }).reach).toEqual({ layers: 3, hints: 2 });
+  });
+});
+
+test("the expected cost of a token, by hand", () => {
+  const runAhead = new RunAhead(2, { layers: 0, hints: 0 });
+  for (let i = 0; i < 400; i++) {
+    runAhead.roundTook(1, 3); // 1 ms a round trip, 2 ms a layer
+    runAhead.roundTook(2, 5);
+    runAhead.fetchTook(1, 11); // 10 ms a fetch, 1 ms an expert
+    runAhead.fetchTook(5, 15);
+    runAhead.wanted(2, undefined);
+    runAhead.roundEnded({ from: 0, missed: 1, guessed: undefined }); // every layer misses
+  }
+  // 1 + 2 layers of (2 to compute) + 2 misses of (1 round trip + 12 to fetch); a miss at reach 0 voids nothing.
+  expect(runAhead.tokenCost({ layers: 0, hints: 0 })).toBeCloseTo(1 + 2 * 2 + 2 * 13, 3);
+});
