@@ -7,7 +7,7 @@ import type { MemoryPlan, Stats, StepEvent } from "../../src/engine/types.ts";
 import { generate } from "../../src/generate/generate.ts";
 import { loadModel } from "../../src/index.ts";
 import { openFileSet } from "../../src/sources/file-set.ts";
-import { answer, budgetFor, openModel, type SharedDevice, shareDevice } from "./engines.ts";
+import { type Answer, answer, budgetFor, difference, openModel, type SharedDevice, shareDevice } from "./engines.ts";
 import { fetchJson, type MaiGolden } from "./fixtures.ts";
 import { fetchFolder, Service } from "./service.ts";
 
@@ -328,6 +328,26 @@ describe("bytes", () => {
       expect(stats.expertBytesFetched).toBe(0); // no expert is read before one is chosen
     }
   });
+});
+
+it("experts that lost their slot come from the RAM tier, within its budget, and change no bit", async () => {
+  const run = async (ramBudgetBytes: number) => {
+    const seen = { network: 0, stats: {} as Partial<Stats>, answer: { ids: [], bits: [] } as Answer };
+    await withEngine({ gpuBudgetBytes: plan.minBudgetBytes, ramBudgetBytes }, async ({ engine, session, service }) => {
+      seen.answer = await answer(session, prompt, STEPS);
+      seen.stats = engine.stats();
+      seen.network = service.servedBytes;
+    });
+    return seen;
+  };
+  const [without, held] = [await run(0), await run(1 << 20)];
+  expect(difference(held.answer, without.answer)).toBe("");
+  expect(without.stats).toMatchObject({ ramHits: 0, ramBytes: 0, ramHeldBytes: 0 });
+  const { ramHits = 0, ramBytes = 0, ramHeldBytes = 0 } = held.stats;
+  expect(ramHits).toBeGreaterThan(0);
+  expect(ramHeldBytes).toBeGreaterThan(0);
+  expect(ramHeldBytes).toBeLessThanOrEqual(1 << 20);
+  expect(without.network - held.network).toBe(ramBytes); // F32: an expert takes as many bytes in its slot as in the file
 });
 
 describe("the routing trace", () => {

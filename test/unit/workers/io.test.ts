@@ -85,6 +85,8 @@ describe("the second visit", () => {
     const first = await visit(`${server.url}m/`, opfs, (io) => readExperts(io, [0, 3, 5]));
     expect(first.counts).toMatchObject({ diskHits: 0, cacheDisabled: "", cachedExperts: 3, ioWorker: false });
     expect(first.counts.networkBytes).toBeGreaterThan(3 * EXPERT_BYTES);
+    expect(first.counts.fetchRequests).toBeGreaterThan(0);
+    expect(first.counts.fetchesMerged).toBeGreaterThan(0);
     const before = server.requests.length;
     const second = await visit(`${server.url}m/`, opfs, (io) => readExperts(io, [5, 0, 3]));
     expect(second.counts).toMatchObject({ networkBytes: 0, diskHits: 3, cacheWriteBytes: 0, corruptBlocks: 0 });
