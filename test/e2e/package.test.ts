@@ -34,6 +34,8 @@ async function bodyText(folder: string): Promise<string> {
   const text = (await page.getAttribute("body", "data-outcome")) ?? "";
   await close();
   await server.close();
+  // Without it the engine's worker would do the I/O, and answer all the same.
+  expect(server.requests.some(({ path, status }) => /io\.worker[^/]*\.js$/.test(path) && status === 200)).toBe(true);
   return text.trim();
 }
 
