@@ -80,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 
   var first = 0u;
   if (params.window > 0u && step.pos + 1u > params.window) { first = step.pos + 1u - params.window; }
-  let mixed = attend(head, first, step.pos, params.head_quads, params.scale, lane);
+  let mixed = attend(head, first, step.pos, params.head_quads, params.head_quads, params.scale, lane);
   if (lane < params.head_quads) {
     for (var i = 0u; i < 4u; i++) {
       let at = head * params.head_dim + lane * 4u + i;

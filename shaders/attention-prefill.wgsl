@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let last = step.pos + token;
   var first = 0u;
   if (params.window > 0u && last + 1u > params.window) { first = last + 1u - params.window; }
-  let mixed = attend(head, first, last, params.head_quads, params.scale, lane);
+  let mixed = attend(head, first, last, params.head_quads, params.head_quads, params.scale, lane);
   if (lane < params.head_quads) {
     let at = token * params.out_stride + head * params.head_dim;
     for (var i = 0u; i < 4u; i++) {

@@ -1,6 +1,6 @@
-// Router selection: scores of experts and what they are chosen by (fragments; softmax and logits in most models), stable
-// top-k (on ties the lower id first), routing weights, and the slot of every chosen expert from the residency table. A
-// workgroup owns one token.
+// Router selection: scores of experts, what they are chosen by and in which groups (fragments; softmax, logits and no
+// groups in most models), stable top-k (on ties the lower id first), routing weights, and the slot of every chosen expert
+// from the residency table. A workgroup owns one token.
 // in:  logits [tokens, logits_stride] f32; slots by a fragment: NONE when absent
 // out: routing [tokens, 3, top_k] u32 from routing_at: expert ids, slots, routing weights (f32 bits), in rank order; for a
 //      step that watches its misses (a fragment), also the experts next below the cut [hints] from hints_at, NONE if there
@@ -14,6 +14,9 @@ struct Params {
   routing_at: u32,
   renormalize: u32,
   routing_scale: f32,
+  num_groups: u32,
+  groups_used: u32,
+  group_best: u32,
   hints_at: u32,
   moe: u32,
   num_moe: u32,
@@ -39,7 +42,7 @@ fn best_left(at: u32, lane: u32) -> u32 {
   var best = -3.4e38;
   var expert = NONE;
   for (var e = lane; e < params.num_experts; e += WG) {
-    let open = ((taken[e / 32u] >> (e % 32u)) & 1u) == 0u;
+    let open = ((taken[e / 32u] >> (e % 32u)) & 1u) == 0u && is_open(e);
     let tried = choice(logits[at + e], e);
     if (open && (expert == NONE || tried > best)) {
       best = tried;
@@ -80,6 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var e = lane; e < params.num_experts; e += WG) { total += exp(logits[at + e] - router_largest); }
   router_total = reduce_sum(total, lane);
 
+  choose_groups(at, lane);
   for (var rank = 0u; rank < params.top_k; rank++) {
     let expert = best_left(at, lane);
     if (lane == 0u) {

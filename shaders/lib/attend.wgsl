@@ -1,15 +1,23 @@
 // Attention of one query over keys first .. last by online softmax, in tiles of WG keys and in a fixed order, so that the
 // result depends on nothing but the keys. The query waits in attend_query; key4 and value4 are the kernel's own.
-// attend_start says what it begins with. head_quads (head_dim rounded up to quads) is at most WG.
+// attend_start says what it begins with. Keys and values are quads; value_quads is at most WG.
 var<workgroup> attend_query: array<vec4f, MAX_HEAD_DIM / 4>;
 var<workgroup> attend_weights: array<f32, WG>;
 var<workgroup> attend_parts: array<vec4f, WG>;
 
-// Thread `lane` < head_quads returns quad `lane` of the output; a barrier, call from uniform control flow.
-fn attend(head: u32, first: u32, last: u32, head_quads: u32, scale: f32, lane: u32) -> vec4f {
-  let parts = WG / head_quads;
-  let quad = lane % head_quads;
-  let part = lane / head_quads;
+// Thread `lane` < value_quads returns quad `lane` of the output; a barrier, call from uniform control flow.
+fn attend(
+  head: u32,
+  first: u32,
+  last: u32,
+  key_quads: u32,
+  value_quads: u32,
+  scale: f32,
+  lane: u32,
+) -> vec4f {
+  let parts = WG / value_quads;
+  let quad = lane % value_quads;
+  let part = lane / value_quads;
   let start = attend_start(head);
   var largest = start.x;
   var total = start.y;
@@ -19,7 +27,7 @@ fn attend(head: u32, first: u32, last: u32, head_quads: u32, scale: f32, lane: u
     var score = -3.0e38;
     if (key <= last) {
       var sum = 0.0;
-      for (var q = 0u; q < head_quads; q++) { sum += dot(attend_query[q], key4(key, q)); }
+      for (var q = 0u; q < key_quads; q++) { sum += dot(attend_query[q], key4(key, q)); }
       score = sum * scale;
     }
     let new_largest = max(largest, reduce_max(score, lane));
@@ -39,7 +47,7 @@ fn attend(head: u32, first: u32, last: u32, head_quads: u32, scale: f32, lane: u
   workgroupBarrier();
   var output = vec4f(0.0);
   if (part == 0u) {
-    for (var p = 0u; p < parts; p++) { output += attend_parts[p * head_quads + quad]; }
+    for (var p = 0u; p < parts; p++) { output += attend_parts[p * value_quads + quad]; }
   }
   workgroupBarrier();
   return output / total;

@@ -3,7 +3,8 @@
  * cache and the slots as they are, and only the step's uniforms change from token to token. The kept rows make it
  * replayable: from any MoE layer's router on, the commands can run again with nothing else than what that layer wrote.
  * Dispatches: 7 in a dense layer, 10 in an MoE layer with a latent (9 without); one more for gates of
- * the heads' outputs or a norm over all of them, two more for a shared expert.
+ * the heads' outputs or a norm over all of them, two more for a shared expert, three or four more for attention that
+ * caches latents.
  */
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
@@ -20,6 +21,7 @@ import { type MissWatch, router } from "../kernels/router.ts";
 import { sample } from "../kernels/sample.ts";
 import type { DenseSpec, MoeSpec } from "../models/spec.ts";
 import type { KvCache } from "./kv-cache.ts";
+import { latentDecode } from "./latent-attention.ts";
 import {
   layerBias,
   layerHeads,
@@ -100,7 +102,11 @@ function attentionInput(parts: Parts, layer: number, x: BufferRange, forward: Co
 function attentionBlock(parts: Parts, layer: number, kv: KvCache, stream: Stream, forward: Command[]): void {
   const { host, spec, scratch } = parts;
   const { qkv, attention, y } = scratch.buffers;
-  const { window, outputGate } = layerSpec(spec, layer).attention;
+  const { window, outputGate, latent } = layerSpec(spec, layer).attention;
+  if (latent) {
+    forward.push(...latentDecode(parts, layer, kv, stream.h)); // y [D]
+    return;
+  }
   const [q, k, v, o] = (["q", "k", "v", "o"] as const).map((name) => layerMatrix(parts, layer, name));
   const cache = kv.layers[layer];
   if (!q || !k || !v || !o || !cache) throw new RangeError(`layer ${layer} is incomplete`);

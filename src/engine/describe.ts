@@ -8,7 +8,7 @@ import { EXPERT_MATRICES } from "../weights/expert-table.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
 import { kvCacheBytes } from "./kv-cache.ts";
 import { memoryNeeds, planMemory, sessionBytes } from "./memory-plan.ts";
-import { DEFAULT_CONTEXT, kvBytes, kvCapacity, modelSizes, moeLayers, PREFILL_CHUNK } from "./sizes.ts";
+import { DEFAULT_CONTEXT, kvBuffers, kvBytes, kvCapacity, modelSizes, moeLayers, PREFILL_CHUNK } from "./sizes.ts";
 
 /** The largest storage binding that WebGPU promises on every device, in bytes. */
 export const DEFAULT_MAX_BINDING_BYTES = 128 * 2 ** 20;
@@ -158,9 +158,10 @@ function expertFacts(spec: ModelSpec, weights: WeightMap): ExpertFacts | null {
 function storageShares({ tensors }: Checkpoint): StorageShare[] {
   const bytesOf = new Map<DType, number>();
   let total = 0;
-  for (const { dtype, byteLength } of tensors.values()) {
-    bytesOf.set(dtype, (bytesOf.get(dtype) ?? 0) + byteLength);
-    total += byteLength;
+  for (const { dtype, byteLength, scales } of tensors.values()) {
+    const bytes = byteLength + (scales?.byteLength ?? 0);
+    bytesOf.set(dtype, (bytesOf.get(dtype) ?? 0) + bytes);
+    total += bytes;
   }
   const shares = [...bytesOf].map(([dtype, bytes]) => ({ dtype, bytes, share: total === 0 ? 0 : bytes / total }));
   return shares.sort((a, b) => b.bytes - a.bytes);
@@ -171,7 +172,7 @@ function kvFacts(spec: ModelSpec, contextLength: number, maxBindingBytes: number
   const growing = attentions.filter(({ window }) => window === null);
   return {
     bytes: kvCacheBytes(spec, contextLength, PREFILL_CHUNK),
-    bytesPer1000Tokens: growing.reduce((sum, attention) => sum + 2 * kvBytes(attention, 1000), 0),
+    bytesPer1000Tokens: growing.reduce((sum, attention) => sum + kvBuffers(attention) * kvBytes(attention, 1000), 0),
     bytesAtFullContext: kvCacheBytes(spec, spec.contextLength, PREFILL_CHUNK),
     longestContext: Math.min(...attentions.map((each) => bindableContext(each, spec.contextLength, maxBindingBytes))),
   };

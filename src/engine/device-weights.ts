@@ -5,12 +5,12 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
 import type { EmbedShard } from "../kernels/embed.ts";
 import { alignUp } from "../util/math.ts";
-import { type MatrixLayout, matrixLayout } from "../weights/layout.ts";
+import { type MatrixLayout, matrixLayout, rowAlignment } from "../weights/layout.ts";
 import type { TensorRef, WeightMap } from "../weights/weight-map.ts";
 import { padded } from "./scratch.ts";
 
-/** A piece of a matrix is at most this large, so that reading it does not fill the heap. */
-const MAX_SHARD_BYTES = 128 * 2 ** 20;
+/** A piece of a matrix is at most this large: while it is read and uploaded, it is in memory several times over. */
+const MAX_SHARD_BYTES = 32 * 2 ** 20;
 
 /** A matrix as one or more runs of rows, each in a buffer of its own. */
 export type DeviceMatrix = readonly EmbedShard[];
@@ -121,7 +121,10 @@ async function loadMatrix(
 function cut(layout: MatrixLayout, maxBindingBytes: number): { rowStart: number; rows: number }[] {
   const limit = Math.min(maxBindingBytes, MAX_SHARD_BYTES);
   let perShard = layout.rows;
-  while (perShard > 1 && shardBytes(layout, perShard) > limit) perShard = Math.ceil(perShard / 2);
+  const alignment = rowAlignment(layout.dtype);
+  while (perShard > alignment && shardBytes(layout, perShard) > limit) {
+    perShard = alignUp(Math.ceil(perShard / 2), alignment);
+  }
   const runs = [];
   for (let rowStart = 0; rowStart < layout.rows; rowStart += perShard) {
     runs.push({ rowStart, rows: Math.min(perShard, layout.rows - rowStart) });

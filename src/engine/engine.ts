@@ -338,9 +338,11 @@ async function buildParts(
     if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
     return { layer, numExperts, topK, geometry, read: (expert, read) => ram.read(layer, expert, read) };
   });
+  const ropeFactors =
+    spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);
   const [pager, scratch] = await gpu.ledger.checked("slots and working memory", (): [Pager, Scratch] => [
     new Pager(gpu, paged, options.policy ?? DEFAULT_POLICY, plan.slotsPerLayer),
-    createScratch(gpu, spec, sizes),
+    createScratch(gpu, spec, sizes, ropeFactors),
   ]);
   return {
     gpu,

@@ -8,7 +8,7 @@ import { STORAGE_USAGE } from "../gpu/usage.ts";
 import type { KvBuffers } from "../kernels/heads.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { padded } from "./scratch.ts";
-import { kvBytes, kvCapacity } from "./sizes.ts";
+import { kvBuffers, kvBytes, kvCapacity } from "./sizes.ts";
 
 export interface KvCache {
   /** One entry a layer. */
@@ -20,7 +20,8 @@ export interface KvCache {
 /** Ledger bytes of a cache for `contextLength` tokens. */
 export function kvCacheBytes(spec: ModelSpec, contextLength: number, chunk: number): number {
   return spec.layers.reduce(
-    (sum, { attention }) => sum + 2 * padded(kvBytes(attention, kvCapacity(attention, contextLength, chunk))),
+    (sum, { attention }) =>
+      sum + kvBuffers(attention) * padded(kvBytes(attention, kvCapacity(attention, contextLength, chunk))),
     0,
   );
 }
@@ -40,7 +41,8 @@ export async function createKvCache(gpu: Gpu, spec: ModelSpec, contextLength: nu
       const capacity = kvCapacity(attention, contextLength, chunk);
       const bytes = kvBytes(attention, capacity);
       const make = (what: string) => gpu.ledger.create("kv", `layer ${i} ${what}`, bytes, STORAGE_USAGE);
-      return { k: make("keys"), v: make("values"), capacity };
+      const k = make("keys");
+      return { k, v: attention.latent ? k : make("values"), capacity }; // a latent is a value too
     }),
   );
   return {

@@ -46,8 +46,9 @@ export function memoryNeeds(spec: ModelSpec, weights: WeightMap, sizes: Sizes, m
 /** About two dozen kernel sites a layer over both phases, 256 bytes of params each; some more for blocks that few have. */
 function paramsBytes({ attention, mlp }: LayerSpec): number {
   const wide = attention.outputGate || attention.wideQkNorm ? 2 : 0;
+  const latent = attention.latent ? 8 : 0;
   const shared = mlp.kind === "moe" && mlp.shared ? 8 : 0;
-  return (24 + wide + shared) * 256;
+  return (24 + wide + latent + shared) * 256;
 }
 
 /** The largest read-back: a decode step's routing, logits and id, or a chunk's routing; and that of a step queued behind. */

@@ -21,6 +21,7 @@ import type { LayerTensor, MoeSpec } from "../models/spec.ts";
 import { headCommands } from "./decode.ts";
 import { type GroupedTokens, groupTokens, tilesOf, usesOf, wavesOf } from "./group-tokens.ts";
 import type { KvCache } from "./kv-cache.ts";
+import { latentPrefill } from "./latent-attention.ts";
 import {
   layerBias,
   layerHeads,
@@ -166,7 +167,11 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
 
 function attentionBlock(parts: Parts, layer: number, kv: KvCache): ForTokens {
   const { host, spec, scratch, sizes } = parts;
-  const { window, numHeads, numKvHeads, headDim, outputGate } = layerSpec(spec, layer).attention;
+  const { window, numHeads, numKvHeads, headDim, outputGate, latent } = layerSpec(spec, layer).attention;
+  if (latent) {
+    const commands = latentPrefill(parts, layer, kv);
+    return (t) => commands.map((command) => command(t));
+  }
   const { h, qkv, attention, y } = scratch.buffers;
   const cache = kv.layers[layer];
   if (!cache) throw new RangeError(`layer ${layer} has no cache`);

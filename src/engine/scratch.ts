@@ -2,7 +2,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { STORAGE_USAGE, UNIFORM_STORAGE_USAGE, UNIFORM_USAGE } from "../gpu/usage.ts";
-import type { AttentionSpec, ModelSpec, YarnSpec } from "../models/spec.ts";
+import type { AttentionSpec, ModelSpec, RopeScaling, YarnSpec } from "../models/spec.ts";
 import { alignUp } from "../util/math.ts";
 import type { Reach } from "./run-ahead.ts";
 import type { Sizes } from "./sizes.ts";
@@ -24,6 +24,7 @@ export function scratchBytes(sizes: Sizes) {
     y: rows(sizes.hidden), // [T, hidden] output of a block
     qkv: rows(sizes.qkv), // [T, (H + 2K) d], with output gates (2H + 2K) d
     attention: rows(sizes.attention), // [T, H d]
+    latentHeads: rows(sizes.latentHeads), // [T, H rank] queries, then outputs, in the space of the latents
     gateUp: rows(2 * sizes.denseInner), // [T, 2 inner]
     denseAct: rows(sizes.denseInner), // [T, inner]
     router: rows(sizes.routerRow), // [T, logits | latent | gate of the shared expert]
@@ -62,13 +63,16 @@ export interface Scratch {
 }
 
 /** A way to turn heads: base, elements that turn, stretch. */
-interface RopeKind {
+export interface RopeKind {
   readonly theta: number;
   readonly dims: number;
-  readonly yarn: YarnSpec | undefined;
+  readonly yarn?: YarnSpec | undefined;
+  readonly scaling?: RopeScaling | undefined;
 }
 
 export interface RopeTable extends RopeKind {
+  /** How many times slower each pair turns than the rest of it says, [dims / 2]; all once when absent. */
+  readonly factors?: Float32Array | undefined;
   readonly buffer: LedgerBuffer;
 }
 
@@ -83,7 +87,8 @@ const STEP_BYTES = 16;
 const HALT_BYTES = 8;
 const SAMPLING_BYTES = 32;
 
-export function createScratch(gpu: Gpu, spec: ModelSpec, sizes: Sizes): Scratch {
+/** @param ropeFactors the tensor `ropeFactors`, where the spec has one. */
+export function createScratch(gpu: Gpu, spec: ModelSpec, sizes: Sizes, ropeFactors?: Float32Array): Scratch {
   const make = (name: string, bytes: number, usage = STORAGE_USAGE) => gpu.ledger.create("scratch", name, bytes, usage);
   const bytes = scratchBytes(sizes);
   const names = Object.keys(bytes) as ScratchName[];
@@ -96,6 +101,7 @@ export function createScratch(gpu: Gpu, spec: ModelSpec, sizes: Sizes): Scratch 
     sampling: make("sampling", SAMPLING_BYTES, UNIFORM_USAGE),
     rope: ropeKinds(spec).map((kind) => ({
       ...kind,
+      factors: ropeFactors,
       buffer: make(`rope ${kind.theta}`, ropeBytes(kind.dims, sizes.chunk)),
     })),
   };
@@ -108,13 +114,13 @@ export function writeStep(gpu: Gpu, scratch: Scratch, position: number, tokens: 
 }
 
 /** Cosines and sines of `count` positions from `pos` [count, dims / 2, 2], computed in f64. */
-export function ropeAngles(kind: RopeKind, pos: number, count: number): Float32Array<ArrayBuffer> {
+export function ropeAngles(kind: Omit<RopeTable, "buffer">, pos: number, count: number): Float32Array<ArrayBuffer> {
   const half = kind.dims / 2;
-  const size = kind.yarn ? 1 + 0.1 * Math.log(Math.max(1, kind.yarn.factor)) : 1;
+  const size = kind.yarn ? (kind.yarn.size ?? 1 + 0.1 * Math.log(Math.max(1, kind.yarn.factor))) : 1;
   const table = new Float32Array(count * half * 2);
   for (let t = 0; t < count; t++) {
     for (let j = 0; j < half; j++) {
-      const angle = (pos + t) * frequency(kind, j);
+      const angle = ((pos + t) * frequency(kind, j)) / (kind.factors?.[j] ?? 1);
       table[(t * half + j) * 2] = Math.cos(angle) * size;
       table[(t * half + j) * 2 + 1] = Math.sin(angle) * size;
     }
@@ -123,8 +129,9 @@ export function ropeAngles(kind: RopeKind, pos: number, count: number): Float32A
 }
 
 /** Angle that pair `j` turns by per position. */
-function frequency({ theta, dims, yarn }: RopeKind, j: number): number {
+function frequency({ theta, dims, yarn, scaling }: RopeKind, j: number): number {
   const plain = theta ** ((-2 * j) / dims);
+  if (scaling) return plain * slowed(scaling, plain);
   if (!yarn) return plain;
   // The pair that makes so many turns within the original context, as a number between pairs.
   const pairOf = (turns: number) =>
@@ -134,6 +141,15 @@ function frequency({ theta, dims, yarn }: RopeKind, j: number): number {
   const last = Math.min(dims - 1, yarn.truncate ? Math.ceil(slow) : slow);
   const stretched = Math.min(1, Math.max(0, (j - first) / Math.max(0.001, last - first)));
   return (plain / yarn.factor) * stretched + plain * (1 - stretched);
+}
+
+/** What `scaling` makes of a pair that turns by `plain` a position, as a factor. */
+function slowed(scaling: RopeScaling, plain: number): number {
+  if (scaling.kind === "linear") return 1 / scaling.factor;
+  const { factor, lowFreqFactor, highFreqFactor, originalContext } = scaling;
+  const turns = (originalContext * plain) / (2 * Math.PI);
+  const kept = Math.min(1, Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)));
+  return (1 - kept) / factor + kept;
 }
 
 /** The table for a layer's heads; `undefined` for a layer without positions. */
@@ -147,12 +163,12 @@ function ropeKinds(spec: ModelSpec): RopeKind[] {
   return [...new Map(kinds.map((kind) => [keyOf(kind), kind])).values()];
 }
 
-function ropeKind({ ropeTheta, headDim, ropeDims, yarn }: AttentionSpec): RopeKind | undefined {
-  return ropeTheta === null ? undefined : { theta: ropeTheta, dims: ropeDims ?? headDim, yarn };
+function ropeKind({ ropeTheta, headDim, ropeDims, yarn, ropeScaling }: AttentionSpec): RopeKind | undefined {
+  return ropeTheta === null ? undefined : { theta: ropeTheta, dims: ropeDims ?? headDim, yarn, scaling: ropeScaling };
 }
 
-function keyOf({ theta, dims, yarn }: RopeKind): string {
-  return JSON.stringify([theta, dims, yarn]);
+function keyOf({ theta, dims, yarn, scaling }: RopeKind): string {
+  return JSON.stringify([theta, dims, yarn, scaling]);
 }
 
 function ropeBytes(dims: number, chunk: number): number {

@@ -1,5 +1,5 @@
 /** Widths of the activations of a model, padded to whole quads, the largest over its layers. Plain numbers, no GPU. */
-import type { AttentionSpec, DenseSpec, ModelSpec, MoeSpec } from "../models/spec.ts";
+import type { AttentionSpec, DenseSpec, LatentSpec, ModelSpec, MoeSpec } from "../models/spec.ts";
 import { alignUp, ceilDiv } from "../util/math.ts";
 
 /** Tokens that a prefill works on at once. Fixed: the budget must not change it. */
@@ -15,6 +15,8 @@ export interface Sizes {
   readonly hidden: number;
   readonly qkv: number;
   readonly attention: number;
+  /** The heads' queries, and then their outputs, in the space of the latents. */
+  readonly latentHeads: number;
   /** Inner width of dense MLPs and of shared experts. */
   readonly denseInner: number;
   /** Router logits; the latent vector, where there is one, and the shared expert's gate follow in the same row. */
@@ -55,7 +57,8 @@ export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK, predictions =
     chunk,
     hidden: quads(spec.hiddenSize),
     qkv: largest(attention.map((a) => quads(qkvWidth(a)))),
-    attention: largest(attention.map((a) => quads(a.numHeads * a.headDim))),
+    attention: largest(attention.map((a) => quads(a.numHeads * Math.max(a.headDim, a.latent?.valueDim ?? 0)))),
+    latentHeads: largest(attention.map((a) => quads(a.numHeads * (a.latent?.rank ?? 0)))),
     denseInner: largest(spec.layers.map(({ mlp }) => quads(denseInner(mlp)))),
     routerLogits,
     sharedGateAt: routerLogits + latent,
@@ -83,8 +86,23 @@ function denseInner(mlp: DenseSpec | MoeSpec): number {
 }
 
 /** Queries, keys and values of one token side by side, and the gates of the outputs where there are some. */
-export function qkvWidth({ numHeads, numKvHeads, headDim, outputGate = false }: AttentionSpec): number {
+export function qkvWidth(attention: AttentionSpec): number {
+  const { numHeads, numKvHeads, headDim, outputGate = false, latent } = attention;
+  if (latent) return latentRow(attention, latent).width;
   return ((outputGate ? 2 : 1) * numHeads + 2 * numKvHeads) * headDim;
+}
+
+/**
+ * A token's row in a layer with latents: the compressed query, the latent and the shared part of the keys behind it; or
+ * that first, and the heads' queries. In floats, each from a whole quad.
+ */
+export function latentRow(
+  { numHeads, headDim, ropeDims = 0 }: AttentionSpec,
+  { rank, queryRank }: LatentSpec,
+): { readonly latentAt: number; readonly queriesAt: number; readonly width: number } {
+  const shared = quads(rank + ropeDims);
+  if (queryRank === undefined) return { latentAt: 0, queriesAt: shared, width: shared + numHeads * headDim };
+  return { latentAt: quads(queryRank), queriesAt: 0, width: quads(queryRank) + shared };
 }
 
 /** Positions that a layer's cache holds: all of the context, or the window and what a chunk adds to it. */
@@ -92,9 +110,18 @@ export function kvCapacity({ window }: AttentionSpec, contextLength: number, chu
   return window === null ? contextLength : Math.min(contextLength, window - 1 + chunk);
 }
 
-/** Bytes of the keys, or of the values, of one layer: [capacity, numKvHeads, headDim in quads] f32. */
-export function kvBytes(attention: AttentionSpec, capacity: number): number {
-  return capacity * attention.numKvHeads * ceilDiv(attention.headDim, 4) * 16;
+/**
+ * Bytes of each buffer of one layer's cache: keys or values [capacity, numKvHeads, headDim in quads] f32, or latents and
+ * shared parts [capacity, rank + ropeDims in quads] f32.
+ */
+export function kvBytes({ numKvHeads, headDim, ropeDims = 0, latent }: AttentionSpec, capacity: number): number {
+  const width = latent ? latent.rank + ropeDims : headDim;
+  return capacity * numKvHeads * ceilDiv(width, 4) * 16;
+}
+
+/** Buffers of one layer's cache: keys and values, or latents. */
+export function kvBuffers({ latent }: AttentionSpec): number {
+  return latent ? 1 : 2;
 }
 
 function quads(columns: number): number {

@@ -18,9 +18,18 @@ export type BlockDType =
   | "IQ4_NL"
   | "MXFP4";
 
-export type DType = PlainDType | BlockDType;
+/**
+ * Codes of one byte (FP8 E4M3: sign, 4 bits of exponent, 3 of fraction, no infinities) whose f32 scales are a table of
+ * their own: one for every tile of 128 x 128 elements, or one for every row.
+ */
+export type ScaledDType = "F8_E4M3" | "F8_E4M3_ROW";
 
-/** Elements and bytes of one block of each storage type; plain types are blocks of one element. */
+export type DType = PlainDType | BlockDType | ScaledDType;
+
+/** Rows and columns of an F8_E4M3 tile; the last ones of a matrix may be cut off. */
+export const SCALE_TILE = 128;
+
+/** Elements and bytes of one block of each storage type; one element where scales, if any, are stored apart. */
 export const BLOCKS: Readonly<Record<DType, { readonly elements: number; readonly bytes: number }>> = {
   F32: { elements: 1, bytes: 4 },
   F16: { elements: 1, bytes: 2 },
@@ -38,14 +47,21 @@ export const BLOCKS: Readonly<Record<DType, { readonly elements: number; readonl
   Q6_K: { elements: 256, bytes: 210 },
   IQ4_NL: { elements: 32, bytes: 18 },
   MXFP4: { elements: 32, bytes: 17 },
+  F8_E4M3: { elements: 1, bytes: 1 },
+  F8_E4M3_ROW: { elements: 1, bytes: 1 },
 };
 
 /** Whether `dtype` stores every element on its own. */
 export function isPlain(dtype: DType): dtype is PlainDType {
-  return BLOCKS[dtype].elements === 1;
+  return BLOCKS[dtype].elements === 1 && !isScaled(dtype);
 }
 
-/** Bytes that `numElements` occupy in `dtype`; `numElements` must be whole blocks. */
+/** Whether the scales of `dtype` are a table of their own. */
+export function isScaled(dtype: DType): dtype is ScaledDType {
+  return dtype === "F8_E4M3" || dtype === "F8_E4M3_ROW";
+}
+
+/** Bytes that `numElements` occupy in `dtype`, scales in tables of their own left out; whole blocks. */
 export function storedBytes(dtype: DType, numElements: number): number {
   const block = BLOCKS[dtype];
   return (numElements / block.elements) * block.bytes;

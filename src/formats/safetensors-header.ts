@@ -2,22 +2,22 @@
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { ByteSource } from "../sources/byte-source.ts";
 import { humanBytes, safeProduct } from "../util/math.ts";
-import type { TensorInfo } from "./checkpoint.ts";
-import { type DType, storedBytes } from "./dtype.ts";
 import { isJsonObject, parseJsonObject } from "./read-json.ts";
+import type { RawDType, RawTensor } from "./separate-scales.ts";
 
 /** The limit of the format's own reader. */
 const MAX_HEADER_BYTES = 100_000_000;
 const LENGTH_BYTES = 8;
 const MAX_DIMS = 8;
-const DTYPES: readonly DType[] = ["F32", "F16", "BF16"];
+const BYTES: Readonly<Record<RawDType, number>> = { F32: 4, F16: 2, BF16: 2, F8_E4M3: 1, U8: 1 };
+const DTYPES = Object.keys(BYTES) as RawDType[];
 
 /** The tensors of `source`, shard number `shard`. @throws FormatError, UnsupportedError, SourceError, `AbortError`. */
 export async function readSafetensorsHeader(
   source: ByteSource,
   shard: number,
   signal?: AbortSignal,
-): Promise<TensorInfo[]> {
+): Promise<RawTensor[]> {
   const size = await source.size(signal);
   if (size < LENGTH_BYTES) {
     throw new FormatError(
@@ -48,7 +48,7 @@ function readEntry(
   shard: number,
   dataStart: number,
   size: number,
-): TensorInfo {
+): RawTensor {
   const fail = (expected: string, got: unknown): never => {
     throw new FormatError(`${label}: tensor "${name}": expected ${expected}, got ${JSON.stringify(got)}`);
   };
@@ -61,7 +61,7 @@ function readEntry(
     return fail("data_offsets [begin, end], begin not after end", entry.data_offsets);
   }
   const numElements = safeProduct(shape) ?? fail("fewer than 2^53 elements", shape);
-  const byteLength = storedBytes(dtype, numElements);
+  const byteLength = BYTES[dtype] * numElements;
   if (end - begin !== byteLength) {
     return fail(`${byteLength} bytes for ${dtype} [${shape.join(", ")}]`, `${end - begin} by data_offsets`);
   }
@@ -71,7 +71,7 @@ function readEntry(
   return { name, dtype, shape, shard, offset: dataStart + begin, byteLength };
 }
 
-function dtypeOf(label: string, name: string, value: unknown): DType {
+function dtypeOf(label: string, name: string, value: unknown): RawDType {
   const dtype = DTYPES.find((known) => known === value);
   if (dtype) return dtype;
   if (typeof value !== "string") {

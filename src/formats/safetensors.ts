@@ -6,9 +6,10 @@ import { FormatError } from "../errors.ts";
 import type { ByteSource, FileSet } from "../sources/byte-source.ts";
 import { isSafeFileName } from "../sources/file-name.ts";
 import { mapLimited } from "../util/limit.ts";
-import type { Checkpoint, TensorInfo } from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import { isJsonObject, type JsonObject, readJson } from "./read-json.ts";
 import { readSafetensorsHeader } from "./safetensors-header.ts";
+import { joinScales, type RawTensor } from "./separate-scales.ts";
 
 const CONFIG_FILE = "config.json";
 const WHOLE_FILE = "model.safetensors";
@@ -32,7 +33,7 @@ export async function openSafetensors(files: FileSet, signal?: AbortSignal): Pro
   );
   const tensors = merged(sources, tables);
   if (weightMap) checkIndex(files, weightMap, tensors, sources);
-  return { container: "safetensors", config, tensors, shards: sources };
+  return { container: "safetensors", config, tensors: joinScales(files.label, config, tensors), shards: sources };
 }
 
 async function openConfig(files: FileSet, signal?: AbortSignal): Promise<JsonObject> {
@@ -78,8 +79,8 @@ async function openIndexed(
   return { sources, weightMap };
 }
 
-function merged(sources: readonly ByteSource[], tables: readonly (readonly TensorInfo[])[]): Map<string, TensorInfo> {
-  const tensors = new Map<string, TensorInfo>();
+function merged(sources: readonly ByteSource[], tables: readonly (readonly RawTensor[])[]): Map<string, RawTensor> {
+  const tensors = new Map<string, RawTensor>();
   tables.forEach((table, shard) => {
     for (const tensor of table) {
       const before = tensors.get(tensor.name);
@@ -96,7 +97,7 @@ function merged(sources: readonly ByteSource[], tables: readonly (readonly Tenso
 function checkIndex(
   files: FileSet,
   weightMap: ReadonlyMap<string, number>,
-  tensors: ReadonlyMap<string, TensorInfo>,
+  tensors: ReadonlyMap<string, RawTensor>,
   sources: readonly ByteSource[],
 ): void {
   for (const [name, shard] of weightMap) {

@@ -4,6 +4,8 @@
  */
 
 import bf16 from "../../shaders/lib/dtype-bf16.wgsl?raw";
+import f8E4m3 from "../../shaders/lib/dtype-f8_e4m3.wgsl?raw";
+import f8E4m3Row from "../../shaders/lib/dtype-f8_e4m3_row.wgsl?raw";
 import f16 from "../../shaders/lib/dtype-f16.wgsl?raw";
 import f32 from "../../shaders/lib/dtype-f32.wgsl?raw";
 import iq4nl from "../../shaders/lib/dtype-iq4_nl.wgsl?raw";
@@ -18,6 +20,7 @@ import q5_1 from "../../shaders/lib/dtype-q5_1.wgsl?raw";
 import q5k from "../../shaders/lib/dtype-q5_k.wgsl?raw";
 import q6k from "../../shaders/lib/dtype-q6_k.wgsl?raw";
 import q8_0 from "../../shaders/lib/dtype-q8_0.wgsl?raw";
+import fp8 from "../../shaders/lib/fp8.wgsl?raw";
 import half from "../../shaders/lib/half.wgsl?raw";
 import halt from "../../shaders/lib/halt.wgsl?raw";
 import reduceWorkgroup from "../../shaders/lib/reduce-workgroup.wgsl?raw";
@@ -71,11 +74,14 @@ const DTYPE_TEXT: Readonly<Record<DType, string>> = {
   Q6_K: q6k,
   IQ4_NL: iq4nl,
   MXFP4: mxfp4,
+  F8_E4M3: f8E4m3,
+  F8_E4M3_ROW: f8E4m3Row,
 };
 
 /** `weight4<suffix>` for `dtype`, reading words through the function `words`, and what it calls. */
 export function dtypeFragments(dtype: DType, suffix: string, words: string): Fragment[] {
   const reader = { text: DTYPE_TEXT[dtype], rename: { weight4: `weight4${suffix}`, word: words } };
+  if (dtype === "F8_E4M3" || dtype === "F8_E4M3_ROW") return [reader, { text: fp8 }];
   return dtype === "F32" || dtype === "BF16" ? [reader] : [reader, { text: half }, { text: scales }];
 }
 

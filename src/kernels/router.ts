@@ -2,6 +2,9 @@
 
 import chooseByBiasedScore from "../../shaders/lib/choose-by-biased-score.wgsl?raw";
 import chooseByLogit from "../../shaders/lib/choose-by-logit.wgsl?raw";
+import chooseByScore from "../../shaders/lib/choose-by-score.wgsl?raw";
+import groupsChosen from "../../shaders/lib/groups.wgsl?raw";
+import groupsNone from "../../shaders/lib/groups-none.wgsl?raw";
 import missesIgnored from "../../shaders/lib/misses-ignored.wgsl?raw";
 import missesWatched from "../../shaders/lib/misses-watched.wgsl?raw";
 import scoreSigmoid from "../../shaders/lib/score-sigmoid.wgsl?raw";
@@ -21,6 +24,8 @@ export interface RouterSite {
   readonly routingScale: number;
   /** Softmax over all experts when absent. */
   readonly scoring?: "softmax" | "sigmoid" | undefined;
+  /** Experts are chosen within the best of their groups only; absent: among all. */
+  readonly groups?: RouterGroups | undefined;
   /** Added to scores for choosing only [numExperts]. */
   readonly bias?: LedgerBuffer | undefined;
   /** Router logits [tokens, logitsStride]. */
@@ -49,26 +54,40 @@ export interface MissWatch {
   readonly hintsAt: number;
 }
 
+/** Groups of neighbours of equal size, and how many of them are open to a token. */
+export interface RouterGroups {
+  readonly count: number;
+  readonly used: number;
+  /** What a group is worth: its best expert, or the sum of its best two. */
+  readonly worth: "best" | "best two";
+}
+
 export const MAX_EXPERTS = 1024;
 export const MAX_TOP_K = 64;
+/** A thread for each. */
+export const MAX_GROUPS = 64;
 
-/** @throws UnsupportedError beyond MAX_EXPERTS or MAX_TOP_K. */
+/** @throws UnsupportedError beyond MAX_EXPERTS, MAX_TOP_K or MAX_GROUPS, or for groups that cannot hold the top k. */
 export function router(host: KernelHost, site: RouterSite): (tokens: number) => Command {
   if (site.numExperts > MAX_EXPERTS || site.topK > MAX_TOP_K) {
     throw new UnsupportedError(
       `${site.numExperts} experts, top ${site.topK}: the router takes up to ${MAX_EXPERTS} and ${MAX_TOP_K}.`,
     );
   }
-  const { scoring = "softmax", bias, residency, watch } = site;
+  const { scoring = "softmax", bias, groups, residency, watch } = site;
+  if (groups) checkGroups(site, groups);
+  const chosenBy = bias ? BIASED_SCORE : groups?.worth === "best two" ? SCORE : LOGIT;
   const fragments = [
     REDUCE,
     { text: scoring === "softmax" ? scoreSoftmax : scoreSigmoid },
-    { text: bias ? chooseByBiasedScore : chooseByLogit },
+    { text: chosenBy.text },
+    { text: groups ? groupsChosen : groupsNone },
     { text: residency ? slotLookedUp : slotFixed },
     { text: watch ? missesWatched : missesIgnored },
   ];
+  const choices = `${chosenBy.key}${groups ? " groups" : ""}${residency ? "" : " fixed"}${watch ? " watched" : ""}`;
   const bound = host.bind(
-    `router ${scoring}${bias ? " biased" : ""}${residency ? "" : " fixed"}${watch ? " watched" : ""}`,
+    `router ${scoring}${choices}`,
     text,
     fragments,
     {
@@ -79,6 +98,9 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
       routing_at: site.routingAt,
       renormalize: site.renormalize ? 1 : 0,
       routing_scale: site.routingScale,
+      num_groups: groups?.count ?? 1,
+      groups_used: groups?.used ?? 1,
+      group_best: groups?.worth === "best two" ? 2 : 1,
       hints_at: watch?.hintsAt ?? 0,
       moe: watch?.moe ?? 0,
       num_moe: watch?.numMoe ?? 0,
@@ -92,4 +114,18 @@ export function router(host: KernelHost, site: RouterSite): (tokens: number) => 
     },
   );
   return (tokens) => dispatch(bound, [tokens, 1]);
+}
+
+const BIASED_SCORE = { key: " biased", text: chooseByBiasedScore };
+const SCORE = { key: " by score", text: chooseByScore };
+const LOGIT = { key: "", text: chooseByLogit };
+
+function checkGroups({ numExperts, topK }: RouterSite, { count, used, worth }: RouterGroups): void {
+  const size = numExperts / count;
+  const isWhole = Number.isInteger(size) && size >= (worth === "best" ? 1 : 2);
+  if (isWhole && count <= MAX_GROUPS && used <= count && topK <= used * size) return;
+  throw new UnsupportedError(
+    `Top ${topK} of ${numExperts} experts in ${used} of ${count} groups: the router takes up to ${MAX_GROUPS} groups of ` +
+      `equal size${worth === "best" ? "" : ", of two or more experts,"} whose open ones hold the top k.`,
+  );
 }

@@ -58,7 +58,8 @@ function moeSpec(common: Common): MoeSpec {
   const numShared = intOr(fields, isGguf ? key("expert_shared_count") : "num_shared_experts", MAX_EXPERTS, 0, 0);
   return {
     ...moe,
-    renormalize: isGguf ? moe.renormalize : flagOr(fields, "route_norm", true),
+    // Folders normalise sigmoid scores only.
+    renormalize: isGguf ? moe.renormalize : isSigmoid && flagOr(fields, "route_norm", true),
     routingScale: isGguf ? moe.routingScale : positiveOr(fields, "route_scale", 1),
     scoring: isSigmoid ? "sigmoid" : "softmax",
     selectionBias: true,

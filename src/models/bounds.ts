@@ -10,3 +10,6 @@ export const MAX_EXPERTS = 1 << 12;
 export const MAX_CONTEXT = 1 << 30;
 /** What one workgroup of the router ranks. */
 export const MAX_TOP_K = 64;
+export const MAX_EXPERT_GROUPS = 64;
+/** Elements of a latent: quads for the threads of the largest workgroup that every device runs. */
+export const MAX_LATENT = 1024;

@@ -15,10 +15,11 @@ import {
   MAX_WIDTH,
 } from "./bounds.ts";
 import { type Fields, readFields } from "./fields.ts";
-import type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec, YarnSpec } from "./spec.ts";
+import { GGUF_ROPE_KINDS, ggufRopeScaling, HF_ROPE_KINDS, hfRopeScaling } from "./rope-scaling.ts";
+import type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec, RopeScaling, YarnSpec } from "./spec.ts";
 
-/** The shared part of a configuration. */
-export interface Common {
+/** What a configuration says of all but attention and experts. */
+export interface Frame {
   readonly isGguf: boolean;
   readonly fields: Fields;
   /** A GGUF key of the family. */
@@ -26,16 +27,25 @@ export interface Common {
   readonly numLayers: number;
   /** The model without its layers. */
   readonly model: Omit<ModelSpec, "layers">;
+}
+
+/** The shared part of a configuration. */
+export interface Common extends Frame {
   /** Full causal attention with half pairing and nothing optional but the rotation's range and stretch. */
   readonly attention: AttentionSpec;
 }
 
 /** @throws FormatError, UnsupportedError. */
+export function readFrame(checkpoint: Checkpoint, architecture: string): Frame {
+  return checkpoint.container === "gguf" ? ggufFrame(checkpoint, architecture) : hfFrame(checkpoint, architecture);
+}
+
+/** @throws FormatError, UnsupportedError. */
 export function readCommon(checkpoint: Checkpoint, architecture: string): Common {
-  const isGguf = checkpoint.container === "gguf";
-  const common = isGguf ? fromGguf(checkpoint, architecture) : fromHf(checkpoint, architecture);
+  const frame = readFrame(checkpoint, architecture);
+  const common = { ...frame, attention: frame.isGguf ? ggufAttention(frame) : hfAttention(frame, checkpoint) };
   const { numHeads, numKvHeads, headDim, ropeDims = headDim } = common.attention;
-  const where = isGguf ? "GGUF metadata" : "config.json";
+  const where = frame.isGguf ? "GGUF metadata" : "config.json";
   if (numHeads % numKvHeads !== 0) {
     throw new FormatError(
       `${where}: expected query heads to be a multiple of KV heads, got ${numHeads} and ${numKvHeads}`,
@@ -46,18 +56,18 @@ export function readCommon(checkpoint: Checkpoint, architecture: string): Common
       `${where}: expected an even head dimension and as many or fewer elements that turn, got ${headDim}, ${ropeDims}`,
     );
   }
+  const { ropeFactors = ropeDims / 2 } = common.model;
+  if (ropeFactors !== ropeDims / 2) {
+    throw new FormatError(`${where}: expected "rope_freqs.weight" [${ropeDims / 2}], got [${ropeFactors}]`);
+  }
   return common;
 }
 
-function fromGguf(checkpoint: Checkpoint, architecture: string): Common {
+function ggufFrame(checkpoint: Checkpoint, architecture: string): Frame {
   const fields = readFields(checkpoint.config, "GGUF metadata");
   const key = (name: string) => `${architecture}.${name}`;
   const hiddenSize = fields.int(key("embedding_length"), { max: MAX_WIDTH });
   const vocabSize = ggufVocabSize(checkpoint, fields, key("vocab_size"));
-  const numHeads = fields.int(key("attention.head_count"), { max: MAX_HEADS });
-  const headDim = intOr(fields, key("attention.key_length"), MAX_HEAD_DIM, hiddenSize / numHeads);
-  fields.only(key("attention.value_length"), headDim);
-  const ropeDims = intOr(fields, key("rope.dimension_count"), MAX_HEAD_DIM, headDim);
   const drafting = intOr(fields, key("nextn_predict_layers"), MAX_LAYERS, 0, 0);
   return {
     isGguf: true,
@@ -73,17 +83,28 @@ function fromGguf(checkpoint: Checkpoint, architecture: string): Common {
       normEps: fields.positive(key("attention.layer_norm_rms_epsilon")),
       tiedEmbeddings: !checkpoint.tensors.has("output.weight"),
       stopIds: fields.ids("tokenizer.ggml.eos_token_id", vocabSize),
+      ropeFactors: checkpoint.tensors.get("rope_freqs.weight")?.shape[0],
     },
-    attention: {
-      numHeads,
-      numKvHeads: intOr(fields, key("attention.head_count_kv"), MAX_HEADS, numHeads),
-      headDim,
-      window: null,
-      ropeTheta: positiveOr(fields, key("rope.freq_base"), 10_000),
-      qkNorm: false,
-      ropeDims: ropeDims === headDim ? undefined : ropeDims,
-      yarn: ggufYarn(fields, key),
-    },
+  };
+}
+
+function ggufAttention({ fields, key, model }: Frame): AttentionSpec {
+  const numHeads = fields.int(key("attention.head_count"), { max: MAX_HEADS });
+  const headDim = intOr(fields, key("attention.key_length"), MAX_HEAD_DIM, model.hiddenSize / numHeads);
+  fields.only(key("attention.value_length"), headDim);
+  const ropeDims = intOr(fields, key("rope.dimension_count"), MAX_HEAD_DIM, headDim);
+  const yarn = ggufYarn(fields, key);
+  if (yarn) fields.only(key("rope.scaling.yarn_log_multiplier"), 0);
+  return {
+    numHeads,
+    numKvHeads: intOr(fields, key("attention.head_count_kv"), MAX_HEADS, numHeads),
+    headDim,
+    window: null,
+    ropeTheta: positiveOr(fields, key("rope.freq_base"), 10_000),
+    qkNorm: false,
+    ropeDims: ropeDims === headDim ? undefined : ropeDims,
+    yarn,
+    ropeScaling: ggufRopeScaling(fields, key),
   };
 }
 
@@ -96,11 +117,11 @@ function ggufVocabSize(checkpoint: Checkpoint, fields: Fields, key: string): num
   );
 }
 
-function ggufYarn(fields: Fields, key: (name: string) => string): YarnSpec | undefined {
-  fields.only(key("rope.scaling.type"), "none", "yarn");
-  if (!fields.has(key("rope.scaling.type")) || fields.text(key("rope.scaling.type")) === "none") return undefined;
+/** The stretch of the rotation, but for factors on sizes and scores that some families have. */
+export function ggufYarn(fields: Fields, key: (name: string) => string): YarnSpec | undefined {
+  fields.only(key("rope.scaling.type"), ...GGUF_ROPE_KINDS);
+  if (!fields.has(key("rope.scaling.type")) || fields.text(key("rope.scaling.type")) !== "yarn") return undefined;
   fields.only(key("rope.scaling.attn_factor"), 1);
-  fields.only(key("rope.scaling.yarn_log_multiplier"), 0);
   return {
     factor: fields.positive(key("rope.scaling.factor")),
     originalContext: fields.int(key("rope.scaling.original_context_length"), { max: MAX_CONTEXT }),
@@ -110,16 +131,11 @@ function ggufYarn(fields: Fields, key: (name: string) => string): YarnSpec | und
   };
 }
 
-function fromHf(checkpoint: Checkpoint, architecture: string): Common {
+function hfFrame(checkpoint: Checkpoint, architecture: string): Frame {
   const fields = readFields(checkpoint.config, "config.json");
   fields.only("hidden_act", "silu");
   const hiddenSize = fields.int("hidden_size", { max: MAX_WIDTH });
   const vocabSize = fields.int("vocab_size", { max: MAX_VOCAB });
-  const numHeads = fields.int("num_attention_heads", { max: MAX_HEADS });
-  const headDim = intOr(fields, "head_dim", MAX_HEAD_DIM, hiddenSize / numHeads);
-  const ropeDims = fields.has("partial_rotary_factor")
-    ? Math.trunc(headDim * fields.positive("partial_rotary_factor"))
-    : headDim;
   return {
     isGguf: false,
     fields,
@@ -135,30 +151,57 @@ function fromHf(checkpoint: Checkpoint, architecture: string): Common {
       tiedEmbeddings: flagOr(fields, "tie_word_embeddings", false),
       stopIds: fields.ids("eos_token_id", vocabSize),
     },
-    attention: {
-      numHeads,
-      numKvHeads: intOr(fields, "num_key_value_heads", MAX_HEADS, numHeads),
-      headDim,
-      window: null,
-      qkNorm: false,
-      ropeDims: ropeDims === headDim ? undefined : ropeDims,
-      ...hfRope(checkpoint.config, fields),
-    },
   };
 }
 
-/** Base and stretch of the rotation: beside the other fields, or in one of the records that hold them. */
-function hfRope(
+function hfAttention({ fields, model }: Frame, { config }: Checkpoint): AttentionSpec {
+  const numHeads = fields.int("num_attention_heads", { max: MAX_HEADS });
+  const headDim = intOr(fields, "head_dim", MAX_HEAD_DIM, model.hiddenSize / numHeads);
+  const { ropeTheta, yarn, ropeScaling, scaling } = hfRope(config, fields);
+  const partial = fields.has("partial_rotary_factor") ? fields : scaling;
+  const ropeDims = Math.trunc(headDim * positiveOr(partial, "partial_rotary_factor", 1));
+  if (yarn) for (const key of ["mscale", "mscale_all_dim"]) scaling.only(key);
+  return {
+    numHeads,
+    numKvHeads: intOr(fields, "num_key_value_heads", MAX_HEADS, numHeads),
+    headDim,
+    window: null,
+    qkNorm: false,
+    ropeDims: ropeDims === headDim ? undefined : ropeDims,
+    ropeTheta,
+    yarn,
+    ropeScaling,
+  };
+}
+
+/** The record that holds what a folder says of positions beside the other fields; empty when it has none. */
+function ropeRecord(config: Readonly<Record<string, unknown>>, fields: Fields): Fields {
+  const name = fields.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  return readFields(fields.has(name) ? record(config[name], name) : {}, `config.json, "${name}"`);
+}
+
+/**
+ * Base and stretch of the rotation, beside the other fields or in the record that holds them, and that record, for the
+ * factors on sizes and scores that some families have.
+ */
+export function hfRope(
   config: Readonly<Record<string, unknown>>,
   fields: Fields,
-): { ropeTheta: number; yarn: YarnSpec | undefined } {
-  const name = fields.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  const nested = readFields(fields.has(name) ? record(config[name], name) : {}, `config.json, "${name}"`);
+): {
+  ropeTheta: number;
+  yarn: YarnSpec | undefined;
+  ropeScaling: RopeScaling | undefined;
+  scaling: Fields;
+} {
+  const nested = ropeRecord(config, fields);
   const ropeTheta = nested.has("rope_theta") ? nested.positive("rope_theta") : positiveOr(fields, "rope_theta", 10_000);
   const kind = nested.has("rope_type") ? "rope_type" : "type";
-  nested.only(kind, "default", "yarn");
-  if (!nested.has(kind) || nested.text(kind) === "default") return { ropeTheta, yarn: undefined };
-  for (const key of ["attention_factor", "mscale", "mscale_all_dim"]) nested.only(key);
+  nested.only(kind, ...HF_ROPE_KINDS);
+  if (!nested.has(kind) || nested.text(kind) !== "yarn") {
+    const ropeScaling = nested.has(kind) ? hfRopeScaling(nested, nested.text(kind)) : undefined;
+    return { ropeTheta, yarn: undefined, ropeScaling, scaling: nested };
+  }
+  nested.only("attention_factor");
   const yarn = {
     factor: nested.positive("factor"),
     originalContext: nested.int("original_max_position_embeddings", { max: MAX_CONTEXT }),
@@ -166,7 +209,7 @@ function hfRope(
     betaSlow: positiveOr(nested, "beta_slow", 1),
     truncate: flagOr(nested, "truncate", true),
   };
-  return { ropeTheta, yarn };
+  return { ropeTheta, yarn, ropeScaling: undefined, scaling: nested };
 }
 
 function record(value: unknown, name: string): Readonly<Record<string, unknown>> {
@@ -180,17 +223,22 @@ export interface HfMoeKeys {
   readonly innerSize: string;
 }
 
-/** Softmax over all experts, experts at full width; `renormalize` where the container does not say. */
-export function readMoe(common: Common, keys: HfMoeKeys, renormalize: boolean): MoeSpec {
+/**
+ * Softmax over all experts, experts at full width; `renormalize` where the container does not say. Groups of experts are
+ * refused unless the family reads them.
+ */
+export function readMoe(common: Frame, keys: HfMoeKeys, renormalize: boolean, hasGroups = false): MoeSpec {
   const { isGguf, fields, key } = common;
+  if (!hasGroups) for (const name of isGguf ? [key("expert_group_count")] : HF_GROUPS) fields.only(name, 0, 1);
   return isGguf ? ggufMoe(fields, key, renormalize) : hfMoe(fields, keys, renormalize);
 }
+
+const HF_GROUPS = ["n_group", "topk_group", "num_expert_groups", "num_limited_groups"];
 
 function ggufMoe(fields: Fields, key: (name: string) => string, renormalize: boolean): MoeSpec {
   const numExperts = fields.int(key("expert_count"), { max: MAX_EXPERTS });
   const inner = key("expert_feed_forward_length");
   fields.only(key("expert_gating_func"), 1, 2, 3); // softmax over all, sigmoid, softmax over the chosen
-  fields.only(key("expert_group_count"), 0, 1);
   const isSigmoid = fields.has(key("expert_gating_func")) && fields.int(key("expert_gating_func"), { max: 3 }) === 2;
   return {
     kind: "moe",
@@ -206,7 +254,6 @@ function ggufMoe(fields: Fields, key: (name: string) => string, renormalize: boo
 
 function hfMoe(fields: Fields, keys: HfMoeKeys, renormalize: boolean): MoeSpec {
   const numExperts = fields.int(keys.numExperts, { max: MAX_EXPERTS });
-  for (const key of ["n_group", "topk_group", "num_expert_groups", "num_limited_groups"]) fields.only(key, 0, 1);
   return {
     kind: "moe",
     numExperts,
@@ -219,13 +266,13 @@ function hfMoe(fields: Fields, keys: HfMoeKeys, renormalize: boolean): MoeSpec {
 }
 
 /** The dense MLP of the layers without experts. */
-export function readDense({ isGguf, fields, key }: Common): DenseSpec {
+export function readDense({ isGguf, fields, key }: Frame): DenseSpec {
   const innerSize = fields.int(isGguf ? key("feed_forward_length") : "intermediate_size", { max: MAX_WIDTH });
   return { kind: "dense", innerSize };
 }
 
 /** The model of `common` with a layer for each of its layers. */
-export function withLayers(common: Common, layerOf: (layer: number) => LayerSpec): ModelSpec {
+export function withLayers(common: Frame, layerOf: (layer: number) => LayerSpec): ModelSpec {
   return { ...common.model, layers: Array.from({ length: common.numLayers }, (_, layer) => layerOf(layer)) };
 }
 

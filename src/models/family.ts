@@ -5,15 +5,20 @@ import type { LayerTensor, ModelSpec, ModelTensor } from "./spec.ts";
 /** An expert's three matrices. */
 export type ExpertMatrix = "gate" | "up" | "down";
 
+/** Which rows of a tensor of two matrices are the one meant: half of them, or every second. */
+export type Half = "first" | "second" | "even" | "odd";
+
 /** Where the experts of a layer keep a matrix: each in a tensor of its own, or all in one, outermost by expert. */
 export type ExpertPlaces =
   | { readonly kind: "separate"; readonly nameOf: (expert: number) => string }
   | {
       readonly kind: "stacked";
       readonly name: string;
-      /** The matrix is the first or the second half of every expert's rows; all of them when absent. */
-      readonly half?: "first" | "second";
-      /** The experts' biases [numExperts, rows], where the spec has some. */
+      /** The matrix is that half of every expert's rows; all of them when absent. */
+      readonly half?: Half;
+      /** Every expert's matrix is stored column by column: [cols, rows]. */
+      readonly transposed?: boolean;
+      /** The experts' biases [numExperts, rows], where the spec has some; halves as the matrix. */
       readonly biasName?: string;
     };
 
@@ -21,6 +26,8 @@ export type ExpertPlaces =
 export interface TensorNames {
   model(name: ModelTensor): string;
   layer(layer: number, name: LayerTensor): string;
+  /** The half of its tensor's rows that a layer's matrix is; all of them when absent or undefined. */
+  half?(name: LayerTensor): Half | undefined;
   experts(layer: number, matrix: ExpertMatrix): ExpertPlaces;
   /**
    * Whether a tensor may stay unread. Without this, all may; with it, one that nothing reads and this does not name is

@@ -17,6 +17,8 @@ export interface Fields {
   int(key: string, bounds: Bounds): number;
   /** Finite number above 0. */
   positive(key: string): number;
+  /** Finite number, 0 or above. */
+  notNegative(key: string): number;
   bool(key: string): boolean;
   text(key: string): string;
   /** Array of `length` items, each passing `accept`. */
@@ -49,6 +51,10 @@ export function readFields(config: Readonly<Record<string, unknown>>, where: str
     positive: (key) => {
       const value = get(key);
       return typeof value === "number" && value > 0 && value < Infinity ? value : fail(key, "a positive number");
+    },
+    notNegative: (key) => {
+      const value = get(key);
+      return typeof value === "number" && value >= 0 && value < Infinity ? value : fail(key, "a number from 0 on");
     },
     bool: (key) => {
       const value = get(key);

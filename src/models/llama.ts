@@ -1,5 +1,5 @@
 /**
- * Llama and Mixtral: GGUF has both under one name, with query and key rows in the order that lets neighbours turn
+ * Llama, Mistral and Mixtral: GGUF has all three under one name, with query and key rows in the order that lets neighbours turn
  * together; Hugging Face folders keep the halves. Mixtral's softmax over the chosen experts is the softmax over all,
  * renormalised.
  */
@@ -12,7 +12,7 @@ import type { ModelSpec } from "./spec.ts";
 
 export const llama: ModelFamily = {
   architecture: "llama",
-  hfArchitectures: ["LlamaForCausalLM", "MixtralForCausalLM"],
+  hfArchitectures: ["LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM"],
   describe,
 };
 

@@ -2,16 +2,20 @@
  * The tensor names that most families share, in both containers; a family states only where it differs. Names end here:
  * the rest of Octavo says `LayerTensor`.
  */
-import type { ExpertMatrix, ExpertPlaces, TensorNames } from "./family.ts";
+import type { ExpertMatrix, ExpertPlaces, Half, TensorNames } from "./family.ts";
 import type { LayerTensor, ModelTensor } from "./spec.ts";
 
 /** What follows a layer's prefix in the names of its tensors. */
 export type LayerNames = Readonly<Partial<Record<LayerTensor, string>>>;
 
+/** The matrices that share a tensor with another. */
+export type LayerHalves = Readonly<Partial<Record<LayerTensor, Half>>>;
+
 const GGUF_MODEL: Readonly<Record<ModelTensor, string>> = {
   embed: "token_embd.weight",
   outputNorm: "output_norm.weight",
   head: "output.weight",
+  ropeFactors: "rope_freqs.weight",
 };
 
 const GGUF_LAYER: Readonly<Record<LayerTensor, string>> = {
@@ -37,6 +41,13 @@ const GGUF_LAYER: Readonly<Record<LayerTensor, string>> = {
   oBias: "attn_output.bias",
   sinks: "attn_sinks.weight",
   outputGate: "attn_gate.weight",
+  qDown: "attn_q_a.weight",
+  qDownNorm: "attn_q_a_norm.weight",
+  kvDown: "attn_kv_a_mqa.weight",
+  kvDownNorm: "attn_kv_a_norm.weight",
+  kvUp: "attn_kv_b.weight",
+  kUp: "attn_k_b.weight",
+  vUp: "attn_v_b.weight",
   routerBias: "ffn_gate_inp.bias",
   selectionBias: "exp_probs_b.bias",
   sharedRouter: "ffn_gate_inp_shexp.weight",
@@ -46,11 +57,12 @@ const GGUF_LAYER: Readonly<Record<LayerTensor, string>> = {
 };
 
 /** Names in GGUF files: a layer's experts are stacked, one tensor for each matrix; so are their biases, if any. */
-export function ggufTensorNames(changes: LayerNames = {}, expertBias = false): TensorNames {
+export function ggufTensorNames(changes: LayerNames = {}, expertBias = false, halves: LayerHalves = {}): TensorNames {
   const layerNames = { ...GGUF_LAYER, ...changes };
   return {
     model: (name) => GGUF_MODEL[name],
     layer: (layer, name) => `blk.${layer}.${layerNames[name]}`,
+    half: (name) => halves[name],
     experts: (layer, matrix) => ({
       kind: "stacked",
       name: `blk.${layer}.ffn_${matrix}_exps.weight`,
@@ -59,7 +71,7 @@ export function ggufTensorNames(changes: LayerNames = {}, expertBias = false): T
   };
 }
 
-const HF_MODEL: Readonly<Record<ModelTensor, string>> = {
+const HF_MODEL: Readonly<Partial<Record<ModelTensor, string>>> = {
   embed: "model.embed_tokens.weight",
   outputNorm: "model.norm.weight",
   head: "lm_head.weight",
@@ -95,12 +107,17 @@ export interface HfExperts {
 }
 
 /** Names in Hugging Face folders: every expert's matrices are tensors of their own, unless `experts` says otherwise. */
-export function hfTensorNames(changes: LayerNames = {}, experts: HfExperts = {}): TensorNames {
+export function hfTensorNames(
+  changes: LayerNames = {},
+  experts: HfExperts = {},
+  halves: LayerHalves = {},
+): TensorNames {
   const layerNames: LayerNames = { ...HF_LAYER, ...changes };
   const { folder = "mlp.experts", matrices = HF_EXPERT, places } = experts;
   return {
-    model: (name) => HF_MODEL[name],
+    model: (name) => HF_MODEL[name] ?? name,
     layer: (layer, name) => `model.layers.${layer}.${layerNames[name] ?? name}`,
+    half: (name) => halves[name],
     experts: (layer, matrix) => {
       const prefix = `model.layers.${layer}.`;
       if (places) return places(prefix, matrix);

@@ -2,16 +2,34 @@
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { afmoe } from "./afmoe.ts";
+import { deepseek2 } from "./deepseek2.ts";
 import type { ModelDescription, ModelFamily } from "./family.ts";
+import { glm4 } from "./glm4.ts";
 import { glm4Moe } from "./glm4-moe.ts";
 import { gptOss } from "./gpt-oss.ts";
-import { graniteMoe } from "./granite-moe.ts";
+import { granite, graniteMoe } from "./granite-moe.ts";
 import { llama } from "./llama.ts";
 import { mai } from "./mai.ts";
 import { olmoe } from "./olmoe.ts";
+import { qwen2, qwen3 } from "./qwen.ts";
 import { qwen2Moe, qwen3Moe } from "./qwen-moe.ts";
 
-const FAMILIES: readonly ModelFamily[] = [mai, qwen3Moe, qwen2Moe, llama, olmoe, graniteMoe, gptOss, glm4Moe, afmoe];
+const FAMILIES: readonly ModelFamily[] = [
+  mai,
+  qwen3Moe,
+  qwen2Moe,
+  llama,
+  olmoe,
+  graniteMoe,
+  gptOss,
+  glm4Moe,
+  afmoe,
+  qwen3,
+  qwen2,
+  granite,
+  glm4,
+  deepseek2,
+];
 
 /**
  * The blueprint and tensor names of `checkpoint`. Reads no weights.

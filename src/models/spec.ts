@@ -16,7 +16,41 @@ export interface YarnSpec {
   readonly betaSlow: number;
   /** Round the two limits to whole elements, outwards. */
   readonly truncate: boolean;
+  /** What sines and cosines are multiplied by, where it is not `1 + 0.1 ln factor`. */
+  readonly size?: number | undefined;
 }
+
+/**
+ * Attention whose keys and values are made of one short vector a token, the latent; only that is cached. A head's key is
+ * its part of `kUp` times the latent, followed by `ropeDims` elements that turn and that all heads share; its value is
+ * its part of `vUp` times the latent. `headDim` is that of the keys, and its last `ropeDims` elements turn.
+ */
+export interface LatentSpec {
+  /** Elements of a latent. */
+  readonly rank: number;
+  /** Elements of a value. */
+  readonly valueDim: number;
+  /** Elements of the compressed query that the heads' queries are made of; absent: they are made of the stream. */
+  readonly queryRank?: number | undefined;
+  /** `kUp` and `vUp` are tensors of their own, `kUp` transposed; absent: both are `kvUp`, head by head. */
+  readonly split?: boolean | undefined;
+}
+
+/**
+ * Other ways to stretch rotary angles. `linear`: all turn `factor` times slower. `llama3`: pairs that turn less than
+ * `lowFreqFactor` times within `originalContext` do, those that turn more than `highFreqFactor` times are left alone, those
+ * between are mixed.
+ */
+export type RopeScaling =
+  | { readonly kind: "linear"; readonly factor: number }
+  | {
+      readonly kind: "llama3";
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      /** Context length before the stretch, in tokens. */
+      readonly originalContext: number;
+    };
 
 /** Grouped-query attention of one layer. What is optional is absent in most models. */
 export interface AttentionSpec {
@@ -36,6 +70,8 @@ export interface AttentionSpec {
   /** The first elements of a head that turn; all of them when absent. */
   readonly ropeDims?: number | undefined;
   readonly yarn?: YarnSpec | undefined;
+  /** Instead of `yarn`. */
+  readonly ropeScaling?: RopeScaling | undefined;
   /** Factor on the scores; 1 / sqrt(headDim) when absent. */
   readonly scale?: number | undefined;
   /** Biases on the projections of queries, keys and values; of the output. */
@@ -45,6 +81,8 @@ export interface AttentionSpec {
   readonly sinks?: boolean | undefined;
   /** The heads' outputs are multiplied by sigmoid(outputGate h) before the output projection. */
   readonly outputGate?: boolean | undefined;
+  /** Keys and values from a latent; with one KV head, `ropeDims`, and none of the options above but positions and scale. */
+  readonly latent?: LatentSpec | undefined;
 }
 
 /** down(silu(gate x) * up x). */
@@ -69,6 +107,8 @@ export interface MoeSpec {
   readonly scoring?: "softmax" | "sigmoid" | undefined;
   /** A number per expert that is added to its score for choosing, not for mixing. */
   readonly selectionBias?: boolean | undefined;
+  /** Experts are chosen within the best of their groups only. */
+  readonly groups?: ExpertGroups | undefined;
   /** A bias on the router logits. */
   readonly routerBias?: boolean | undefined;
   /** Biases on gate, up and down of every expert. */
@@ -77,6 +117,15 @@ export interface MoeSpec {
   readonly activation?: "swiglu" | "clamped-swiglu" | undefined;
   /** An expert that runs for every token, beside the chosen ones, at full width. */
   readonly shared?: SharedExpertSpec | undefined;
+}
+
+/** Groups of neighbouring experts, all of one size. */
+export interface ExpertGroups {
+  readonly count: number;
+  /** Groups that a token may choose from. */
+  readonly used: number;
+  /** What a group is worth: the value its best expert is chosen by, or the sum of its best two. */
+  readonly worth: "best" | "best two";
 }
 
 export interface SharedExpertSpec {
@@ -108,10 +157,12 @@ export interface ModelSpec {
   readonly embeddingScale?: number | undefined;
   readonly residualScale?: number | undefined;
   readonly logitScale?: number | undefined;
+  /** Length of the tensor `ropeFactors`, where there is one: pair j of a head turns that many times slower, in all layers. */
+  readonly ropeFactors?: number | undefined;
 }
 
 /** Canonical names of the tensors outside the layers, and of one layer's. */
-export type ModelTensor = "embed" | "outputNorm" | "head";
+export type ModelTensor = "embed" | "outputNorm" | "head" | "ropeFactors";
 export type LayerTensor =
   | "attnNorm"
   | "attnOutputNorm"
@@ -135,6 +186,13 @@ export type LayerTensor =
   | "oBias"
   | "sinks"
   | "outputGate"
+  | "qDown"
+  | "qDownNorm"
+  | "kvDown"
+  | "kvDownNorm"
+  | "kvUp"
+  | "kUp"
+  | "vUp"
   | "routerBias"
   | "selectionBias"
   | "sharedRouter"

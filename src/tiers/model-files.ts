@@ -182,25 +182,38 @@ async function identify(name: string, origin: ByteSource, signal: AbortSignal | 
   return { name, size, version };
 }
 
-/** The blocks of all ranges; those of an expert lie one after another. */
+/**
+ * The blocks of all ranges; those of an expert lie one after another. A range named twice is stored once: two matrices
+ * of an expert may be interleaved in it.
+ */
 function cut(ranges: readonly FileRange[], targets: readonly Uint8Array<ArrayBuffer>[], group: number): Piece[] {
-  const bytes = ranges.reduce((sum, { length }) => sum + length, 0);
-  let before = 0;
-  return ranges.flatMap(({ file, offset, length }, i) => {
+  const starts = new Map<string, number>();
+  let bytes = 0;
+  for (const range of ranges) {
+    if (starts.has(keyOf(range))) continue;
+    starts.set(keyOf(range), bytes);
+    bytes += range.length;
+  }
+  return ranges.flatMap((range, i) => {
+    const { file, offset, length } = range;
     const target = targets[i] ?? new Uint8Array(length);
+    const start = starts.get(keyOf(range)) ?? 0;
     const pieces: Piece[] = [];
     for (let at = 0; at < length; at += BLOCK_BYTES) {
       const blockBytes = Math.min(BLOCK_BYTES, length - at);
       pieces.push({
         file,
         key: { file: file.identity, offset: offset + at, length: blockBytes, group },
-        place: group === 0 ? undefined : { at: before + at, bytes },
+        place: group === 0 ? undefined : { at: start + at, bytes },
         target: target.subarray(at, at + blockBytes),
       });
     }
-    before += length;
     return pieces;
   });
+}
+
+function keyOf({ file, offset, length }: FileRange): string {
+  return `${file.identity.name}:${offset}:${length}`;
 }
 
 /** As `Promise.all`, but a failure is told only when all have ended. */

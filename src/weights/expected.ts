@@ -1,6 +1,15 @@
 /** Which tensors a model must have, and their shapes: read off the spec alone, never off what a file holds. */
 import type { ExpertMatrix } from "../models/family.ts";
-import type { LayerSpec, LayerTensor, ModelSpec, ModelTensor, MoeSpec, SharedExpertSpec } from "../models/spec.ts";
+import type {
+  AttentionSpec,
+  LatentSpec,
+  LayerSpec,
+  LayerTensor,
+  ModelSpec,
+  ModelTensor,
+  MoeSpec,
+  SharedExpertSpec,
+} from "../models/spec.ts";
 
 /** A tensor outside the layers, or one of a layer. */
 export type TensorRef = ModelTensor | { readonly layer: number; readonly name: LayerTensor };
@@ -12,6 +21,8 @@ export type Shape = readonly [number] | readonly [number, number];
 export interface ExpectedTensor {
   readonly ref: TensorRef;
   readonly shape: Shape;
+  /** The file has so many matrices of equal size one upon another, as a tensor of three dimensions. */
+  readonly stacked?: number;
 }
 
 /** Every tensor that stays on the GPU, experts left out. */
@@ -21,26 +32,31 @@ export function expectedDense(spec: ModelSpec): ExpectedTensor[] {
     { ref: "embed", shape: embedShape },
     { ref: "outputNorm", shape: [spec.hiddenSize] },
   ];
+  if (spec.ropeFactors !== undefined) expected.push({ ref: "ropeFactors", shape: [spec.ropeFactors] });
   if (!spec.tiedEmbeddings) expected.push({ ref: "head", shape: embedShape });
   spec.layers.forEach((layer, index) => {
-    for (const [name, shape] of layerTensors(layer, spec.hiddenSize)) {
-      expected.push({ ref: { layer: index, name }, shape });
+    for (const [name, shape, stacked] of layerTensors(layer, spec.hiddenSize)) {
+      expected.push({ ref: { layer: index, name }, shape, ...(stacked === undefined ? {} : { stacked }) });
     }
   });
   return expected;
 }
 
-function layerTensors(layer: LayerSpec, hiddenSize: number): [LayerTensor, Shape][] {
+function layerTensors(layer: LayerSpec, hiddenSize: number): [LayerTensor, Shape, stacked?: number][] {
   const { numHeads, numKvHeads, headDim, qkNorm, wideQkNorm, qkvBias, outputBias, sinks, outputGate } = layer.attention;
   const [qRows, kvRows] = [numHeads * headDim, numKvHeads * headDim];
-  const tensors: [LayerTensor, Shape][] = [
+  const tensors: [LayerTensor, Shape, stacked?: number][] = [
     ["attnNorm", [hiddenSize]],
-    ["q", [qRows, hiddenSize]],
-    ["k", [kvRows, hiddenSize]],
-    ["v", [kvRows, hiddenSize]],
-    ["o", [hiddenSize, qRows]],
     ["mlpNorm", [hiddenSize]],
   ];
+  if (layer.attention.latent) tensors.push(...latentTensors(layer.attention, layer.attention.latent, hiddenSize));
+  else
+    tensors.push(
+      ["q", [qRows, hiddenSize]],
+      ["k", [kvRows, hiddenSize]],
+      ["v", [kvRows, hiddenSize]],
+      ["o", [hiddenSize, qRows]],
+    );
   if (qkNorm) tensors.push(["qNorm", [headDim]], ["kNorm", [headDim]]);
   if (wideQkNorm) tensors.push(["qNorm", [qRows]], ["kNorm", [kvRows]]);
   if (qkvBias) tensors.push(["qBias", [qRows]], ["kBias", [kvRows]], ["vBias", [kvRows]]);
@@ -49,6 +65,25 @@ function layerTensors(layer: LayerSpec, hiddenSize: number): [LayerTensor, Shape
   if (outputGate) tensors.push(["outputGate", [qRows, hiddenSize]]);
   if (layer.outputNorms) tensors.push(["attnOutputNorm", [hiddenSize]], ["mlpOutputNorm", [hiddenSize]]);
   return [...tensors, ...mlpTensors(layer, hiddenSize)];
+}
+
+/** Of a layer whose keys and values are made of latents. The heads' parts of `kUp` and `vUp` are stacked. */
+function latentTensors(
+  { numHeads, headDim, ropeDims = 0 }: AttentionSpec,
+  { rank, valueDim, queryRank, split }: LatentSpec,
+  hiddenSize: number,
+): [LayerTensor, Shape, stacked?: number][] {
+  const plainDim = headDim - ropeDims;
+  const tensors: [LayerTensor, Shape, stacked?: number][] = [
+    ["q", [numHeads * headDim, queryRank ?? hiddenSize]],
+    ["kvDown", [rank + ropeDims, hiddenSize]],
+    ["kvDownNorm", [rank]],
+    ["o", [hiddenSize, numHeads * valueDim]],
+  ];
+  if (queryRank !== undefined) tensors.push(["qDown", [queryRank, hiddenSize]], ["qDownNorm", [queryRank]]);
+  if (!split) return [...tensors, ["kvUp", [numHeads * (plainDim + valueDim), rank]]];
+  tensors.push(["kUp", [numHeads * rank, plainDim], numHeads], ["vUp", [numHeads * valueDim, rank], numHeads]);
+  return tensors;
 }
 
 function mlpTensors({ mlp }: LayerSpec, hiddenSize: number): [LayerTensor, Shape][] {

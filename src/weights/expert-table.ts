@@ -1,13 +1,15 @@
 /** Finds the bytes of every expert of one layer in the tensor table, and checks that they are all of one kind. */
 import { UnsupportedError } from "../errors.ts";
 import type { TensorInfo } from "../formats/checkpoint.ts";
-import { type DType, storedBytes } from "../formats/dtype.ts";
+import { isPlain, type PlainDType } from "../formats/dtype.ts";
 import type { ExpertMatrix, ExpertPlaces, TensorNames } from "../models/family.ts";
 import type { MoeSpec } from "../models/spec.ts";
 import { alignUp } from "../util/math.ts";
 import { expertShape } from "./expected.ts";
-import { type ExpertLayout, expertLayout, matrixLayout } from "./layout.ts";
+import { type ExpertLayout, expertLayout } from "./layout.ts";
+import { numParts, type Packing, packMatrix, packVector } from "./packing.ts";
 import type { ByteRange } from "./ranges.ts";
+import { type StoredMatrix, type StoredVector, storedMatrix, storedVector } from "./stored-matrix.ts";
 
 /** Order of an expert's matrices in the layout. */
 export const EXPERT_MATRICES = ["gate", "up", "down"] as const satisfies readonly ExpertMatrix[];
@@ -16,13 +18,21 @@ export const EXPERT_MATRICES = ["gate", "up", "down"] as const satisfies readonl
 export interface SlotLayout extends ExpertLayout {
   /** Word where the biases of gate, up and down begin. */
   readonly biasWords?: Readonly<Record<ExpertMatrix, number>>;
+  /** How the stored parts are packed, where they are not whole rows and float biases: plain data, as all of a layout. */
+  readonly packing?: SlotPacking;
+}
+
+export interface SlotPacking {
+  /** In the order of `EXPERT_MATRICES`. */
+  readonly matrices: readonly Packing[];
+  readonly biases: readonly (Packing & { readonly dtype: PlainDType })[];
 }
 
 /** One layer's experts: the layout that all share, and where each one's matrices are stored. */
 export interface ExpertTable {
   readonly layout: SlotLayout;
   readonly numExperts: number;
-  /** Stored ranges of an expert below `numExperts`, in the order of `EXPERT_MATRICES`; then those of its biases. */
+  /** Stored ranges of an expert below `numExperts`: of its matrices in the order of `EXPERT_MATRICES`, then its biases. */
   readonly rangesOf: (expert: number) => ByteRange[];
 }
 
@@ -31,7 +41,7 @@ export type LookUp = (name: string, shape: readonly number[]) => TensorInfo | un
 
 /**
  * The table of `layer`, or `undefined` when `lookUp` found something missing.
- * @throws UnsupportedError when experts of the layer differ in storage type.
+ * @throws UnsupportedError when experts of the layer differ in storage type, or are stored as their place forbids.
  */
 export function buildExpertTable(
   names: TensorNames,
@@ -40,25 +50,53 @@ export function buildExpertTable(
   hiddenSize: number,
   lookUp: LookUp,
 ): ExpertTable | undefined {
-  const columns = EXPERT_MATRICES.map((matrix) => buildColumn(names, layer, moe, matrix, hiddenSize, lookUp));
-  const [gate, up, down] = columns;
+  const [gate, up, down] = EXPERT_MATRICES.map((matrix) => buildColumn(names, layer, moe, matrix, hiddenSize, lookUp));
   if (!gate || !up || !down) return undefined;
-  const layoutOf = (column: Column, matrix: ExpertMatrix) => {
-    return matrixLayout(column.dtype, ...expertShape(moe, matrix, hiddenSize));
+  const matrices = expertLayout(gate(0).layout, up(0).layout, down(0).layout);
+  const columns = [gate, up, down];
+  const biases = moe.expertBias ? biasColumns(names, layer, moe, hiddenSize, lookUp) : [];
+  if (!biases) return undefined;
+  const rangesOf = (expert: number): ByteRange[] => [
+    ...columns.flatMap((column) => column(expert).rangesOf(0, column(expert).layout.rows)),
+    ...biases.map((bias) => bias.rangeOf(expert)),
+  ];
+  const layout = { ...(moe.expertBias ? withBiases(matrices) : matrices), ...packingOf(columns, biases) };
+  return { layout, numExperts: moe.numExperts, rangesOf };
+}
+
+/** What a slot's layout says of packing: nothing, where parts are whole rows and float biases. */
+function packingOf(columns: readonly Column[], biases: readonly StoredVector[]): Pick<SlotLayout, "packing"> {
+  const packing: SlotPacking = {
+    matrices: columns.map((column) => column(0).packing),
+    biases: biases.map(({ dtype, packing: own }) => ({ ...own, dtype })),
   };
-  const layout = expertLayout(layoutOf(gate, "gate"), layoutOf(up, "up"), layoutOf(down, "down"));
-  const found = [gate, up, down];
-  if (!moe.expertBias) {
-    return { layout, numExperts: moe.numExperts, rangesOf: (expert) => found.map(({ rangeOf }) => rangeOf(expert)) };
-  }
-  const biases = EXPERT_MATRICES.map((matrix) => biasColumn(names, layer, moe, matrix, hiddenSize, lookUp));
-  const stored = [...found, ...biases.filter((column) => column !== undefined)];
-  if (stored.length < 2 * found.length) return undefined;
-  return {
-    layout: withBiases(layout),
-    numExperts: moe.numExperts,
-    rangesOf: (expert) => stored.map(({ rangeOf }) => rangeOf(expert)),
-  };
+  const isPlainRows = packing.matrices.every((own) => Object.keys(own).length === 0);
+  return isPlainRows && packing.biases.every(({ dtype }) => dtype === "F32") ? {} : { packing };
+}
+
+/**
+ * An expert as it lies in its slot, `layout.words * 4` bytes, out of its stored parts.
+ * @param stored what the ranges of its table gave: of gate, up and down, then of their biases.
+ */
+export function packExpert(layout: SlotLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const { biasWords, packing } = layout;
+  const packed = new Uint8Array(layout.words * 4);
+  const firstWords = [layout.gateWord, layout.upWord, layout.downWord];
+  let taken = 0;
+  EXPERT_MATRICES.forEach((name, i) => {
+    const own = packing?.matrices[i] ?? {};
+    const start = (firstWords[i] ?? 0) * 4;
+    const parts = stored.slice(taken, taken + numParts(own));
+    packMatrix(layout[name], own, parts, packed.subarray(start, start + layout[name].words * 4));
+    taken += numParts(own);
+  });
+  if (!biasWords) return packed;
+  EXPERT_MATRICES.forEach((name, i) => {
+    const { dtype, ...own } = packing?.biases[i] ?? { dtype: "F32" as const };
+    const values = packVector(dtype, own, stored[taken + i] ?? new Uint8Array(0));
+    packed.set(new Uint8Array(values.buffer), biasWords[name] * 4);
+  });
+  return packed;
 }
 
 /** `layout` with its biases behind the matrices, each from a whole 16-byte unit on. */
@@ -68,32 +106,31 @@ function withBiases(layout: ExpertLayout): SlotLayout {
   return { ...layout, biasWords: { gate: layout.words, up, down }, words: down + alignUp(layout.down.rows, 4) };
 }
 
-/** Biases of one matrix of every expert. @throws UnsupportedError unless they are stacked and stored as F32. */
-function biasColumn(
+/** Biases of every matrix, in the order of `EXPERT_MATRICES`. @throws UnsupportedError unless they are stacked, plain. */
+function biasColumns(
   names: TensorNames,
   layer: number,
   moe: MoeSpec,
-  matrix: ExpertMatrix,
   hiddenSize: number,
   lookUp: LookUp,
-): Column | undefined {
-  const places = names.experts(layer, matrix);
-  const [rows] = expertShape(moe, matrix, hiddenSize);
-  if (places.kind !== "stacked" || places.biasName === undefined) {
-    throw new UnsupportedError(`Layer ${layer}: biases of experts in tensors of their own are not supported.`);
-  }
-  const tensor = lookUp(places.biasName, [moe.numExperts, rows]);
-  if (tensor && tensor.dtype !== "F32") {
-    throw new UnsupportedError(`Tensor "${tensor.name}": biases of experts stored as ${tensor.dtype}; use F32`);
-  }
-  return stackedColumn(tensor, [1, rows]);
+): StoredVector[] | undefined {
+  const columns = EXPERT_MATRICES.map((matrix) => {
+    const places = names.experts(layer, matrix);
+    const [rows] = expertShape(moe, matrix, hiddenSize);
+    if (places.kind !== "stacked" || places.biasName === undefined) {
+      throw new UnsupportedError(`Layer ${layer}: biases of experts in tensors of their own are not supported.`);
+    }
+    const tensor = lookUp(places.biasName, [moe.numExperts, places.half === undefined ? rows : 2 * rows]);
+    if (!tensor) return undefined;
+    if (isPlain(tensor.dtype)) return storedVector(tensor, tensor.dtype, rows, places.half);
+    throw new UnsupportedError(`Tensor "${tensor.name}": biases of experts stored as ${tensor.dtype}; use F32 or BF16`);
+  });
+  const found = columns.filter((column) => column !== undefined);
+  return found.length === columns.length ? found : undefined;
 }
 
 /** The same matrix of every expert of a layer. */
-interface Column {
-  readonly dtype: DType;
-  readonly rangeOf: (expert: number) => ByteRange;
-}
+type Column = (expert: number) => StoredMatrix;
 
 function buildColumn(
   names: TensorNames,
@@ -106,53 +143,46 @@ function buildColumn(
   const places = names.experts(layer, matrix);
   const shape = expertShape(moe, matrix, hiddenSize);
   return places.kind === "stacked"
-    ? stackedPart(places, moe.numExperts, shape, lookUp)
-    : separateColumn(Array.from({ length: moe.numExperts }, (_, expert) => lookUp(places.nameOf(expert), shape)));
+    ? stackedColumn(places, moe.numExperts, shape, lookUp)
+    : separateColumn(
+        Array.from({ length: moe.numExperts }, (_, expert) => lookUp(places.nameOf(expert), shape)),
+        shape,
+      );
 }
 
-function stackedPart(
-  { name, half }: Extract<ExpertPlaces, { kind: "stacked" }>,
+function stackedColumn(
+  { name, half, transposed }: Extract<ExpertPlaces, { kind: "stacked" }>,
   numExperts: number,
-  shape: readonly [number, number],
+  [rows, cols]: readonly [number, number],
   lookUp: LookUp,
 ): Column | undefined {
-  if (half === undefined) return stackedColumn(lookUp(name, [numExperts, ...shape]), shape);
-  const [rows, cols] = shape;
-  const both = stackedColumn(lookUp(name, [numExperts, 2 * rows, cols]), [2 * rows, cols]);
-  if (!both) return undefined;
-  const rangeOf = (expert: number): ByteRange => {
-    const { shard, offset, length } = both.rangeOf(expert);
-    return { shard, offset: half === "first" ? offset : offset + length / 2, length: length / 2 };
-  };
-  return { dtype: both.dtype, rangeOf };
+  const stackRows = half === undefined ? rows : 2 * rows;
+  const tensor = lookUp(name, transposed ? [numExperts, cols, stackRows] : [numExperts, stackRows, cols]);
+  return tensor && ((index) => storedMatrix(tensor, rows, cols, { index, half, transposed }));
 }
 
-function stackedColumn(tensor: TensorInfo | undefined, shape: readonly [number, number]): Column | undefined {
-  if (!tensor) return undefined;
-  const length = storedBytes(tensor.dtype, shape[0] * shape[1]);
-  return {
-    dtype: tensor.dtype,
-    rangeOf: (expert) => ({ shard: tensor.shard, offset: tensor.offset + expert * length, length }),
-  };
-}
-
-function separateColumn(found: readonly (TensorInfo | undefined)[]): Column | undefined {
+function separateColumn(
+  found: readonly (TensorInfo | undefined)[],
+  [rows, cols]: readonly [number, number],
+): Column | undefined {
   const tensors = found.filter((tensor) => tensor !== undefined);
   const first = tensors[0];
   if (!first || tensors.length < found.length) return undefined;
   const other = tensors.find(({ dtype }) => dtype !== first.dtype);
   if (other) refuseMixed(first, other);
-  return {
-    dtype: first.dtype,
-    rangeOf: (expert) => {
-      const { shard, offset, byteLength } = tensors[expert] ?? first;
-      return { shard, offset, length: byteLength };
-    },
-  };
+  const otherScales = tensors.find(({ scales }) => kindOf(scales) !== kindOf(first.scales));
+  if (otherScales) refuseMixed(first, otherScales);
+  return (expert) => storedMatrix(tensors[expert] ?? first, rows, cols);
+}
+
+/** What the packing depends on. */
+function kindOf(scales: TensorInfo["scales"]): string {
+  return scales ? `${scales.dtype} ${scales.shape.join()}` : "";
 }
 
 function refuseMixed(first: TensorInfo, other: TensorInfo): never {
   throw new UnsupportedError(
-    `Experts of one layer must share a storage type: "${first.name}" is ${first.dtype}, "${other.name}" ${other.dtype}`,
+    `Experts of one layer must share a storage type: "${first.name}" is ${first.dtype}, "${other.name}" ${other.dtype}` +
+      (first.dtype === other.dtype ? `, scaled by ${kindOf(first.scales)} and by ${kindOf(other.scales)}` : ""),
   );
 }

@@ -26,9 +26,20 @@
  *                  Q2_K 16 bytes of scale and minimum, Q6_K 16 signed bytes, the others 12 bytes of 6-bit numbers
  *   super scales   Q3_K Q6_K: f16, in half b; Q2_K Q4_K Q5_K: word b = f16 of the scales, f16 of the minima
  *
+ * FP8 (F8_E4M3, F8_E4M3_ROW): word i holds the codes of quad i, element order, lowest byte first. After R x Q words a
+ * plane of f32 scales: of tiles of 128 x 128, row-major, for F8_E4M3; one for every row for F8_E4M3_ROW.
+ *
  * Every matrix is padded to whole 16-byte units. `shaders/lib/dtype-*.wgsl` are the readers of these planes.
  */
-import { BLOCKS, type BlockDType, type DType, storedBytes } from "../formats/dtype.ts";
+import {
+  BLOCKS,
+  type BlockDType,
+  type DType,
+  isScaled,
+  SCALE_TILE,
+  type ScaledDType,
+  storedBytes,
+} from "../formats/dtype.ts";
 
 export interface MatrixLayout {
   readonly dtype: DType;
@@ -65,8 +76,19 @@ export const BLOCK_PARTS: Readonly<Record<BlockDType, readonly BlockPart[]>> = {
 /** Layout of a `rows` x `cols` matrix stored as `dtype`; `cols` is whole blocks. */
 export function matrixLayout(dtype: DType, rows: number, cols: number): MatrixLayout {
   const quadsPerRow = Math.ceil(cols / 4);
-  const words = Math.ceil(storedBytes(dtype, rows * quadsPerRow * 4) / 16) * 4;
+  const scaleBytes = isScaled(dtype) ? 4 * scaleCount(dtype, rows, cols) : 0;
+  const words = Math.ceil((storedBytes(dtype, rows * quadsPerRow * 4) + scaleBytes) / 16) * 4;
   return { dtype, rows, cols, quadsPerRow, words };
+}
+
+/** Rows of `dtype` that can be had without their neighbours begin at multiples of this. */
+export function rowAlignment(dtype: DType): number {
+  return dtype === "F8_E4M3" ? SCALE_TILE : 1;
+}
+
+/** Scales of a `rows` x `cols` matrix. */
+export function scaleCount(dtype: ScaledDType, rows: number, cols: number): number {
+  return dtype === "F8_E4M3_ROW" ? rows : Math.ceil(rows / SCALE_TILE) * Math.ceil(cols / SCALE_TILE);
 }
 
 /** Bytes from the start of a matrix of `numElements` to each plane of `dtype`, in the order of `BLOCK_PARTS`. */

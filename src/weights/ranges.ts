@@ -50,16 +50,18 @@ interface Group {
   readonly members: readonly number[];
 }
 
-/** Joins ranges of one shard where one ends as the next begins. A gap, however small, keeps them apart. */
+/** Joins ranges of one shard where one ends as the next begins, or covers it. A gap, however small, keeps them apart. */
 export function mergeTouching(ranges: readonly ByteRange[]): Group[] {
   const sorted = ranges
     .map((range, index) => ({ range, index }))
-    .sort((a, b) => a.range.shard - b.range.shard || a.range.offset - b.range.offset);
+    .sort(({ range: a }, { range: b }) => a.shard - b.shard || a.offset - b.offset || b.length - a.length);
   const groups: Group[] = [];
   for (const { range, index } of sorted) {
     const last = groups.at(-1);
-    if (last && last.whole.shard === range.shard && last.whole.offset + last.whole.length === range.offset) {
-      const whole = { ...last.whole, length: last.whole.length + range.length };
+    const end = last ? last.whole.offset + last.whole.length : 0;
+    const covered = range.offset + range.length <= end;
+    if (last && last.whole.shard === range.shard && (range.offset === end || covered)) {
+      const whole = covered ? last.whole : { ...last.whole, length: last.whole.length + range.length };
       groups[groups.length - 1] = { whole, members: [...last.members, index] };
     } else groups.push({ whole: range, members: [index] });
   }

@@ -2,13 +2,24 @@
  * The lossless re-arrangement of stored rows into the layout of `layout.ts`, its inverse, and the expansion to floats
  * that tests hold kernels against. Works on bytes, so a big-endian host would get it right too.
  */
-import { BLOCKS, type BlockDType, type DType, isPlain, type PlainDType, storedBytes } from "../formats/dtype.ts";
+import {
+  BLOCKS,
+  type BlockDType,
+  type DType,
+  isPlain,
+  isScaled,
+  type PlainDType,
+  SCALE_TILE,
+  type ScaledDType,
+  storedBytes,
+} from "../formats/dtype.ts";
+import { e4m3ToF32 } from "../util/fp8.ts";
 import { bf16ToF32, f16ToF32 } from "../util/half.ts";
 import { dequantizeBlocks } from "./dequantize.ts";
 import { BLOCK_PARTS, type MatrixLayout, matrixLayout, planeStarts } from "./layout.ts";
 
 /**
- * Puts `rows` stored rows into the layout of a matrix of just those rows.
+ * Puts `rows` stored rows into the layout of a matrix of just those rows; of FP8 the codes, its scales stay zero.
  * @param stored row-major, `rows * cols` elements of `dtype`; rows are whole blocks.
  * @param target where to put them: `matrixLayout(dtype, rows, cols).words * 4` bytes, all zero, from a word boundary.
  */
@@ -19,15 +30,40 @@ export function repackRows(
   cols: number,
   target: Uint8Array<ArrayBuffer> = new Uint8Array(matrixLayout(dtype, rows, cols).words * 4),
 ): Uint8Array<ArrayBuffer> {
-  if (!isPlain(dtype)) moveParts(dtype, rows * cols, stored, target, "to planes");
+  if (isBlocks(dtype)) moveParts(dtype, rows * cols, stored, target, "to planes");
   else copyRows(stored, storedBytes(dtype, cols), target, paddedRowBytes(dtype, cols), rows, storedBytes(dtype, cols));
   return target;
+}
+
+/** Writes the scales of an FP8 matrix, in the order of their plane, into `packed`, where its codes are already. */
+export function placeScales(layout: MatrixLayout, scales: Float32Array, packed: Uint8Array<ArrayBuffer>): void {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  const start = layout.rows * layout.quadsPerRow * 4;
+  scales.forEach((scale, i) => {
+    view.setFloat32(start + i * 4, scale, true);
+  });
+}
+
+/**
+ * The rows of an MXFP4 matrix whose codes and scales are stored apart, into the layout.
+ * @param codes 16 bytes a block; byte i holds elements 2i (low) and 2i + 1. The layout pairs i with i + 16.
+ * @param scales a byte a block.
+ */
+export function repackMxfp4(codes: Uint8Array, scales: Uint8Array, target: Uint8Array<ArrayBuffer>): void {
+  for (let at = 0; at < codes.length; at += 16) {
+    for (let i = 0; i < 8; i++) {
+      const [first, second] = [codes[at + i] ?? 0, codes[at + 8 + i] ?? 0];
+      target[at + 2 * i] = (first & 15) | ((second & 15) << 4);
+      target[at + 2 * i + 1] = (first >> 4) | (second & 0xf0);
+    }
+  }
+  target.set(scales, codes.length);
 }
 
 /** The inverse of `repackRows`: the stored bytes of the matrix `packed` of `rows` x `cols`. */
 export function unpackRows(dtype: DType, packed: Uint8Array, rows: number, cols: number): Uint8Array<ArrayBuffer> {
   const stored = new Uint8Array(storedBytes(dtype, rows * cols));
-  if (!isPlain(dtype)) moveParts(dtype, rows * cols, packed, stored, "to blocks");
+  if (isBlocks(dtype)) moveParts(dtype, rows * cols, packed, stored, "to blocks");
   else copyRows(packed, paddedRowBytes(dtype, cols), stored, storedBytes(dtype, cols), rows, storedBytes(dtype, cols));
   return stored;
 }
@@ -35,11 +71,26 @@ export function unpackRows(dtype: DType, packed: Uint8Array, rows: number, cols:
 /** The numbers of the matrix `packed` (in the layout), row-major without padding: `rows * cols` floats. */
 export function dequantizeRows(layout: MatrixLayout, packed: Uint8Array): Float32Array<ArrayBuffer> {
   const { dtype, rows, cols, quadsPerRow } = layout;
-  if (!isPlain(dtype)) return dequantizeBlocks(dtype, unpackRows(dtype, packed, rows, cols));
+  if (isScaled(dtype)) return dequantizeScaled(dtype, layout, packed);
+  if (isBlocks(dtype)) return dequantizeBlocks(dtype, unpackRows(dtype, packed, rows, cols));
   const values = new Float32Array(rows * cols);
   const element = elementReader(dtype, packed);
   for (let row = 0; row < rows; row++) {
     for (let col = 0; col < cols; col++) values[row * cols + col] = element(row * quadsPerRow * 4 + col);
+  }
+  return values;
+}
+
+function dequantizeScaled(dtype: ScaledDType, layout: MatrixLayout, packed: Uint8Array): Float32Array<ArrayBuffer> {
+  const { rows, cols, quadsPerRow } = layout;
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  const tileCols = Math.ceil(cols / SCALE_TILE);
+  const values = new Float32Array(rows * cols);
+  for (let i = 0; i < values.length; i++) {
+    const [row, col] = [Math.floor(i / cols), i % cols];
+    const tile = Math.floor(row / SCALE_TILE) * tileCols + Math.floor(col / SCALE_TILE);
+    const scale = view.getFloat32((rows * quadsPerRow + (dtype === "F8_E4M3_ROW" ? row : tile)) * 4, true);
+    values[i] = e4m3ToF32(packed[row * quadsPerRow * 4 + col] ?? 0) * scale;
   }
   return values;
 }
@@ -63,7 +114,11 @@ function elementReader(dtype: PlainDType, bytes: Uint8Array): (index: number) =>
   }
 }
 
-function paddedRowBytes(dtype: PlainDType, cols: number): number {
+function isBlocks(dtype: DType): dtype is BlockDType {
+  return !isPlain(dtype) && !isScaled(dtype);
+}
+
+function paddedRowBytes(dtype: PlainDType | ScaledDType, cols: number): number {
   return storedBytes(dtype, Math.ceil(cols / 4) * 4);
 }
 

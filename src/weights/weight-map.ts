@@ -4,16 +4,19 @@
  */
 import { FormatError, UnsupportedError, UsageError } from "../errors.ts";
 import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
-import { BLOCKS, isPlain, type PlainDType, storedBytes } from "../formats/dtype.ts";
+import { BLOCKS, isPlain, type PlainDType } from "../formats/dtype.ts";
 import type { TensorNames } from "../models/family.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { type ExpectedTensor, expectedDense, type TensorRef } from "./expected.ts";
-import { buildExpertTable, EXPERT_MATRICES, type ExpertTable, type SlotLayout } from "./expert-table.ts";
+import { type ExpectedTensor, expectedDense, type Shape, type TensorRef } from "./expected.ts";
+import { buildExpertTable, type ExpertTable, packExpert, type SlotLayout } from "./expert-table.ts";
 import { type MatrixLayout, matrixLayout } from "./layout.ts";
+import { packMatrix } from "./packing.ts";
 import { type ByteRange, readRange, readRanges } from "./ranges.ts";
-import { expandVector, repackRows } from "./repack.ts";
+import { expandVector } from "./repack.ts";
+import { type StoredMatrix, storedMatrix } from "./stored-matrix.ts";
 
 export type { TensorRef } from "./expected.ts";
+export { packExpert } from "./expert-table.ts";
 
 /** Missing or misshapen tensors named in one error; more would bury the message. */
 const MAX_PROBLEMS = 5;
@@ -27,7 +30,10 @@ export interface WeightMap {
   readonly dense: readonly ExpectedTensor[];
   /** Layout of a whole matrix; `head` of tied embeddings is `embed`. @throws UsageError for vectors, unknown names. */
   matrix(ref: TensorRef): MatrixLayout;
-  /** Rows `rowStart` to `rowStart + rowCount`, in the layout of a matrix of just those rows (`words * 4` bytes). */
+  /**
+   * Rows `rowStart` to `rowStart + rowCount`, in the layout of a matrix of just those rows (`words * 4` bytes).
+   * @throws UsageError for `rowStart` that is no multiple of `rowAlignment(dtype)`.
+   */
   readMatrixRows(
     ref: TensorRef,
     rowStart: number,
@@ -47,6 +53,8 @@ export interface WeightMap {
 /** A dense tensor, found and checked. */
 interface Entry extends ExpectedTensor {
   readonly tensor: TensorInfo;
+  /** How to read it, if it is a matrix. */
+  readonly stored: StoredMatrix | undefined;
 }
 
 /**
@@ -72,27 +80,25 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     if (Number.isInteger(expert) && expert >= 0 && expert < table.numExperts) return table.rangesOf(expert);
     throw new UsageError(`Layer ${layer} has experts 0 to ${table.numExperts - 1}, not ${expert}`);
   };
-  const matrix = (ref: TensorRef): MatrixLayout => {
-    const {
-      tensor,
-      shape: [rows, cols],
-    } = find(ref);
-    if (cols === undefined) throw new UsageError(`${keyOf(ref)} is a vector, not a matrix`);
-    return matrixLayout(tensor.dtype, rows, cols);
+  const matrix = (ref: TensorRef): StoredMatrix => {
+    const { stored } = find(ref);
+    if (!stored) throw new UsageError(`${keyOf(ref)} is a vector, not a matrix`);
+    return stored;
   };
 
   return {
     dense,
     denseBytes: [...entries.values()].reduce((sum, entry) => sum + gpuBytes(entry), 0),
     expertBytes: [...tables.values()].reduce((sum, table) => sum + table.layout.words * 4 * table.numExperts, 0),
-    matrix,
+    matrix: (ref) => matrix(ref).layout,
     readMatrixRows: async (ref, rowStart, rowCount, signal) => {
-      const { dtype, rows, cols } = matrix(ref);
-      checkRows(keyOf(ref), rows, rowStart, rowCount);
-      const { tensor } = find(ref);
-      const rowBytes = storedBytes(dtype, cols);
-      const range = { shard: tensor.shard, offset: tensor.offset + rowStart * rowBytes, length: rowCount * rowBytes };
-      return repackRows(dtype, await readRange(checkpoint.shards, range, signal), rowCount, cols);
+      const { layout, packing, rangesOf } = matrix(ref);
+      checkRows(keyOf(ref), layout.rows, rowStart, rowCount);
+      const stored = await readRanges(checkpoint.shards, rangesOf(rowStart, rowCount), signal);
+      const some = matrixLayout(layout.dtype, rowCount, layout.cols);
+      const packed = new Uint8Array(some.words * 4);
+      packMatrix(some, packing, stored, packed);
+      return packed;
     },
     readVector: async (ref, signal) => {
       const { tensor, shape } = find(ref);
@@ -107,19 +113,6 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
       return packExpert(tableOf(layer).layout, await readRanges(checkpoint.shards, ranges, signal));
     },
   };
-}
-
-/** Places gate, up and down at their word offsets, and their biases. `stored` is in the order of `EXPERT_MATRICES`. */
-export function packExpert(layout: SlotLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const packed = new Uint8Array(layout.words * 4);
-  const firstWords = [layout.gateWord, layout.upWord, layout.downWord];
-  EXPERT_MATRICES.forEach((name, i) => {
-    const { dtype, rows, cols, words } = layout[name];
-    const start = (firstWords[i] ?? 0) * 4;
-    repackRows(dtype, stored[i] ?? new Uint8Array(0), rows, cols, packed.subarray(start, start + words * 4));
-    if (layout.biasWords) packed.set(stored[EXPERT_MATRICES.length + i] ?? [], layout.biasWords[name] * 4);
-  });
-  return packed;
 }
 
 /** Finds every needed tensor; collects what is wrong so that one error can name several. */
@@ -143,10 +136,16 @@ function resolve(
     return undefined;
   };
   const entries = new Map<string, Entry>();
-  for (const { ref, shape } of expectedDense(spec)) {
+  for (const { ref, shape, stacked } of expectedDense(spec)) {
     const name = typeof ref === "string" ? names.model(ref) : names.layer(ref.layer, ref.name);
-    const tensor = lookUp(name, shape);
-    if (tensor) entries.set(keyOf(ref), { ref, shape, tensor });
+    const half = typeof ref === "string" ? undefined : names.half?.(ref.name);
+    const [rows, cols] = shape;
+    const tensor = lookUp(
+      name,
+      half === undefined || cols === undefined ? storedShape(shape, stacked) : [2 * rows, cols],
+    );
+    const stored = tensor && cols !== undefined ? storedMatrix(tensor, rows, cols, { half }) : undefined;
+    if (tensor) entries.set(keyOf(ref), { ref, shape, tensor, stored });
   }
   const tables = new Map<number, ExpertTable>();
   spec.layers.forEach(({ mlp }, layer) => {
@@ -157,6 +156,12 @@ function resolve(
   if (problems.length > 0) throw new FormatError(describeProblems(checkpoint, problems));
   refuseUnread(checkpoint, names, read, spec.architecture);
   return { entries, tables };
+}
+
+/** `shape`, or that of a tensor with `stacked` matrices that make one of `shape`. */
+function storedShape([rows, cols]: Shape, stacked: number | undefined): readonly number[] {
+  if (cols === undefined) return [rows];
+  return stacked === undefined ? [rows, cols] : [stacked, rows / stacked, cols];
 }
 
 /** Equal, but for a matrix of one row that is stored as a vector. */
@@ -200,8 +205,8 @@ function plainDtype({ name, dtype }: TensorInfo): PlainDType {
   throw new UnsupportedError(`Tensor "${name}": a vector stored as ${dtype} is not supported; use F32, F16 or BF16`);
 }
 
-function gpuBytes({ tensor, shape: [rows, cols] }: Entry): number {
-  return cols === undefined ? rows * 4 : matrixLayout(tensor.dtype, rows, cols).words * 4;
+function gpuBytes({ shape, stored }: Entry): number {
+  return (stored ? stored.layout.words : shape[0]) * 4;
 }
 
 function checkRows(name: string, rows: number, rowStart: number, rowCount: number): void {

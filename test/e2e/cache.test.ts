@@ -89,6 +89,7 @@ test("a reload in mid-download goes on where it was; then a visit needs no netwo
   expect(warm.bits).toEqual(cold.bits);
   expect(warm.stats).toMatchObject({ networkBytes: 0, cacheWriteBytes: 0, corruptBlocks: 0, fillState: "off" });
   expect(warm.stats.diskBytes).toBeGreaterThan(0);
+  expect(warm.first.prefetchesUseful).toBeGreaterThan(0); // slots were filled with what earlier visits used
   expect(warm.left).toEqual({});
 
   const [model] = warm.models;

@@ -1,7 +1,7 @@
 /** A whole model with every storage type in one file: held to float64, and to the bit whatever the budget. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { MemoryPlan } from "../../src/engine/types.ts";
-import { BLOCKS, type DType } from "../../src/formats/dtype.ts";
+import { BLOCKS, type DType, isScaled } from "../../src/formats/dtype.ts";
 import { openCheckpoint } from "../../src/formats/open-checkpoint.ts";
 import { hfNames } from "../../src/models/mai-names.ts";
 import { openFileSet } from "../../src/sources/file-set.ts";
@@ -85,7 +85,7 @@ function randomFolder() {
 }
 
 it("agrees with float64, and gives the same bits with all experts resident and with the fewest", async () => {
-  const dtypes = Object.keys(BLOCKS) as DType[];
+  const dtypes = (Object.keys(BLOCKS) as DType[]).filter((dtype) => !isScaled(dtype)); // GGUF has no FP8
   let taken = 0;
   const twin = await maiGgufTwin(await openCheckpoint(randomFolder()), () => dtypes[taken++ % dtypes.length]!);
   expect(taken).toBeGreaterThan(dtypes.length);

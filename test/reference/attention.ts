@@ -4,7 +4,7 @@
  * position j.
  */
 import { rmsNorm } from "./norm.ts";
-import { rope } from "./rope.ts";
+import { type RopeInput, rope } from "./rope.ts";
 import { softmax } from "./softmax.ts";
 
 export interface HeadCounts {
@@ -21,11 +21,13 @@ export interface AttentionInput extends HeadCounts {
   readonly positions: ArrayLike<number>;
   /** Keys visible to a query, itself included; `null` for all up to it. */
   readonly window: number | null;
+  /** Factor on the scores; 1/sqrt(d) when absent. */
+  readonly scale?: number | undefined;
 }
 
-/** Every query over the keys j with 0 <= i - j < window; scores are scaled by 1/sqrt(d). */
+/** Every query over the keys j with 0 <= i - j < window; scores are scaled. */
 export function attention(input: AttentionInput): Float64Array {
-  const { q, k, v, positions, window, numHeads, numKvHeads, headDim } = input;
+  const { q, k, v, positions, window, numHeads, numKvHeads, headDim, scale = 1 / Math.sqrt(headDim) } = input;
   const out = new Float64Array(q.length); // [T, H, d]
   for (let t = 0; t < positions.length; t++) {
     const pos = positions[t]!;
@@ -38,7 +40,7 @@ export function attention(input: AttentionInput): Float64Array {
         const key = (j * numKvHeads + kvHead) * headDim;
         let dot = 0;
         for (let c = 0; c < headDim; c++) dot += q[query + c]! * k[key + c]!;
-        scores[j - first] = dot / Math.sqrt(headDim);
+        scores[j - first] = dot * scale;
       }
       const weights = softmax(scores); // [visible keys]
       for (let j = first; j <= pos; j++) {
@@ -50,7 +52,7 @@ export function attention(input: AttentionInput): Float64Array {
   return out;
 }
 
-export interface PrepareHeadsInput extends HeadCounts {
+export interface PrepareHeadsInput extends HeadCounts, Pick<RopeInput, "dims" | "interleaved" | "scaling" | "factors"> {
   /** Projections of every token: query heads, key heads, value heads, [T, (H + 2K) · d]. */
   readonly qkv: ArrayLike<number>;
   /** RMSNorm gains of a query and of a key head, [d]; `null` where heads are not normalised. */
@@ -64,11 +66,11 @@ export interface PrepareHeadsInput extends HeadCounts {
 
 /** Queries and keys normalised per head, then rotated; values as they are. */
 export function prepareHeads(input: PrepareHeadsInput): { q: Float64Array; k: Float64Array; v: Float64Array } {
-  const { qkv, qGain, kGain, eps, ropeTheta, positions, numHeads, numKvHeads, headDim } = input;
+  const { qkv, qGain, kGain, eps, ropeTheta, numHeads, numKvHeads, headDim } = input;
   const prepare = (first: number, heads: number, gain: ArrayLike<number> | null): Float64Array => {
     const x = columns(qkv, (numHeads + 2 * numKvHeads) * headDim, first * headDim, heads * headDim); // [T, heads, d]
     const normed = gain ? rmsNorm(x, gain, eps) : x; // [T, heads, d]
-    return ropeTheta === null ? normed : rope({ x: normed, headDim, positions, theta: ropeTheta }); // [T, heads, d]
+    return ropeTheta === null ? normed : rope({ ...input, x: normed, theta: ropeTheta }); // [T, heads, d]
   };
   return {
     q: prepare(0, numHeads, qGain), // [T, H, d]

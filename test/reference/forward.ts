@@ -16,6 +16,8 @@ import { swiglu } from "./swiglu.ts";
 /**
  * Dense values of a tensor, row-major [out, in]. Names: "embed", "outputNorm", "head", `layers.${i}.${LayerTensor}`,
  * `layers.${i}.experts.${e}.gate` (`up`, `down`).
+ * Of what is optional in a spec it computes biases of queries, keys and values, norms of heads, everything about positions
+ * but YaRN, and the factors.
  */
 export type TensorProvider = (name: string) => ArrayLike<number>;
 
@@ -67,16 +69,18 @@ export function createReference(spec: ModelSpec, tensor: TensorProvider): Refere
     const outputGain = (i: number, name: LayerTensor) => (spec.layers[i]!.outputNorms ? layerGain(i, name) : null);
     const inputGain = (i: number) => (i < spec.layers.length ? layerGain(i, "attnNorm") : tensor("outputNorm"));
 
-    let x = embed(tensor("embed"), tokens, hiddenSize); // [T, D]
+    const { embeddingScale = 1, residualScale = 1, logitScale = 1 } = spec;
+    const factors = spec.ropeFactors === undefined ? undefined : tensor("ropeFactors"); // [dims / 2]
+    let x = times(embed(tensor("embed"), tokens, hiddenSize), embeddingScale); // [T, D]
     let h: Float64Array;
     ({ x, h } = residualNorm({ x, inputGain: inputGain(0), eps })); // [T, D], [T, D]
     for (const [i, layer] of spec.layers.entries()) {
       const weights = (name: string): ArrayLike<number> => tensor(`layers.${i}.${name}`);
 
-      let y = attentionBlock({ h, layer, weights, positions, cache: caches[i]!, hiddenSize, eps }); // [T, D]
+      let y = attentionBlock({ h, layer, weights, positions, cache: caches[i]!, hiddenSize, eps, factors }); // [T, D]
       ({ x, h } = residualNorm({
         x,
-        y,
+        y: times(y, residualScale),
         outputGain: outputGain(i, "attnOutputNorm"),
         inputGain: layerGain(i, "mlpNorm"),
         eps,
@@ -91,7 +95,7 @@ export function createReference(spec: ModelSpec, tensor: TensorProvider): Refere
       }
       ({ x, h } = residualNorm({
         x,
-        y,
+        y: times(y, residualScale),
         outputGain: outputGain(i, "mlpOutputNorm"),
         inputGain: inputGain(i + 1),
         eps,
@@ -99,7 +103,7 @@ export function createReference(spec: ModelSpec, tensor: TensorProvider): Refere
     }
     const head = tensor(spec.tiedEmbeddings ? "embed" : "head"); // [vocab, D]
     const read = allLogits ? h : h.subarray(h.length - hiddenSize); // [T or 1, D]
-    const logits = matmul(read, head, hiddenSize); // [T or 1, vocab]
+    const logits = times(matmul(read, head, hiddenSize), logitScale); // [T or 1, vocab]
     const lastLogits = logits.slice(logits.length - spec.vocabSize); // [vocab]
     return allLogits ? { lastLogits, allLogits: logits, routes } : { lastLogits, routes };
   }
@@ -129,11 +133,16 @@ interface AttentionBlockInput {
   readonly cache: KvCache;
   readonly hiddenSize: number;
   readonly eps: number;
+  readonly factors: ArrayLike<number> | undefined;
 }
 
-function attentionBlock({ h, layer, weights, positions, cache, hiddenSize, eps }: AttentionBlockInput): Float64Array {
-  const { numHeads, numKvHeads, headDim, window, ropeTheta, qkNorm } = layer.attention;
-  const projected = [weights("q"), weights("k"), weights("v")].map((w) => matmul(h, w, hiddenSize));
+function attentionBlock(input: AttentionBlockInput): Float64Array {
+  const { h, layer, weights, positions, cache, hiddenSize, eps, factors } = input;
+  const { numHeads, numKvHeads, headDim, window, ropeTheta, qkNorm, qkvBias, scale } = layer.attention;
+  const projected = (["q", "k", "v"] as const).map((name) => {
+    const product = matmul(h, weights(name), hiddenSize); // [T, heads · d]
+    return qkvBias ? plus(product, weights(`${name}Bias`)) : product;
+  });
   const qkv = joinColumns(projected, positions.length); // [T, (H + 2K) · d]
   const { q, k, v } = prepareHeads({
     qkv,
@@ -143,12 +152,16 @@ function attentionBlock({ h, layer, weights, positions, cache, hiddenSize, eps }
     positions,
     eps,
     ropeTheta,
+    dims: layer.attention.ropeDims,
+    interleaved: layer.attention.ropePairing === "interleaved",
+    scaling: layer.attention.ropeScaling,
+    factors,
     qGain: qkNorm ? weights("qNorm") : null,
     kGain: qkNorm ? weights("kNorm") : null,
   }); // [T, H, d], [T, K, d], [T, K, d]
   for (const value of k) cache.k.push(value);
   for (const value of v) cache.v.push(value);
-  const out = attention({ q, ...cache, positions, window, numHeads, numKvHeads, headDim }); // [T, H, d]
+  const out = attention({ q, ...cache, positions, window, numHeads, numKvHeads, headDim, scale }); // [T, H, d]
   return matmul(out, weights("o"), numHeads * headDim); // [T, D]
 }
 
@@ -181,6 +194,15 @@ function moeBlock(
   }); // [T, l]
   const y = latentSize === null ? mixed : matmul(mixed, weights("latentUp"), latentSize); // [T, D]
   return { y, selection };
+}
+
+function times(x: Float64Array, factor: number): Float64Array {
+  return x.map((value) => value * factor);
+}
+
+/** `bias` added to every row of `x`. */
+function plus(x: Float64Array, bias: ArrayLike<number>): Float64Array {
+  return x.map((value, i) => value + bias[i % bias.length]!);
 }
 
 /** Matrices of `numRows` rows side by side. */

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { BLOCKS, type BlockDType, isPlain, type PlainDType } from "../../../src/formats/dtype.ts";
+import { BLOCKS, type BlockDType, isPlain, isScaled, type PlainDType } from "../../../src/formats/dtype.ts";
 import { embed } from "../../../src/kernels/embed.ts";
 import { matrixLayout } from "../../../src/weights/layout.ts";
-import { dequantizeRows, repackRows } from "../../../src/weights/repack.ts";
+import { dequantizeRows, placeScales, repackRows } from "../../../src/weights/repack.ts";
 import { blocksOf } from "../../fixtures/block-patterns.ts";
+import { E4M3 } from "../../fixtures/fp8.ts";
 import { dequantize } from "../../fixtures/gguf/lib/ggml-quants.mjs";
 import * as reference from "../../reference/embed.ts";
 import {
@@ -19,7 +20,7 @@ import {
 } from "./harness.ts";
 
 const bench = useBench();
-const BLOCK_DTYPES = DTYPES.filter((dtype): dtype is BlockDType => !isPlain(dtype));
+const BLOCK_DTYPES = DTYPES.filter((dtype): dtype is BlockDType => !isPlain(dtype) && !isScaled(dtype));
 
 // Nothing is summed: every row must be what the stored bytes stand for, bit by bit.
 describe.each(DTYPES)("%s", (dtype) => {
@@ -114,4 +115,29 @@ test.each(BLOCK_DTYPES)("blocks of every kind in %s widen exactly", async (dtype
   const inRange = (value: number): boolean => value === 0 || (Math.abs(value) >= 2 ** -126 && Number.isFinite(value));
   expect(out.findIndex((value, i) => value !== expected[i] && inRange(expected[i]!))).toBe(-1);
   expect(expected.filter(inRange).length).toBeGreaterThan(expected.length * 0.9);
+});
+
+test.each(["F8_E4M3", "F8_E4M3_ROW"] as const)("%s: every code under every kind of scale", async (dtype) => {
+  // Zero, subnormal, smallest normal, ordinary, and the largest whose products are finite; of both signs.
+  const kinds = [0, 2 ** -130, 2 ** -126, 0.1, -3.7e-3, 1, 7.5e35, -7.5e35].map(Math.fround);
+  const [rowsPerScale, perLine] = dtype === "F8_E4M3" ? [128, 2] : [1, 1];
+  const [rows, cols] = [kinds.length * rowsPerScale, 256];
+  const codes = Uint8Array.from({ length: rows * cols }, (_, i) => (i + 37 * Math.floor(i / cols)) & 255);
+  const scales = Float32Array.from({ length: kinds.length * perLine }, (_, i) => kinds[Math.floor(i / perLine)]!);
+  const layout = matrixLayout(dtype, rows, cols);
+  const packed = repackRows(dtype, codes, rows, cols);
+  placeScales(layout, scales, packed);
+  const matrix = { dtype, rows, quadsPerRow: cols / 4, buffer: bench.bytes(packed), rowStart: 0 };
+  const x = bench.canaries(rows * cols);
+  const ids = bench.words(Uint32Array.from({ length: rows }, (_, row) => row));
+  const out = await bench.result(embed(bench.host(), [matrix], ids, x)(rows), x);
+  const wrong = out.findIndex((value, i) => {
+    const scale = kinds[Math.floor(i / cols / rowsPerScale)]!;
+    const want = Math.fround(E4M3[codes[i]!]! * scale);
+    if (Number.isNaN(want)) return !Number.isNaN(value);
+    // A device may count a subnormal scale, or product, as zero.
+    const mayFlush = Math.abs(scale) < 2 ** -126 || Math.abs(want) < 2 ** -126;
+    return value !== want && !(value === 0 && mayFlush);
+  });
+  expect(wrong).toBe(-1);
 });

@@ -44,6 +44,8 @@ export const EXPERT_CASES: readonly ExpertSizes[] = [
   { dtypes: ["Q5_0", "Q5_1", "IQ4_NL"], width: 64, inner: 32, numExperts: 4, numSlots: 3, numBindings: 4 },
   { dtypes: ["IQ4_NL", "Q4_0", "Q4_1"], width: 96, inner: 32, numExperts: 2, numSlots: 2, numBindings: 1 },
   { dtypes: ["MXFP4", "MXFP4", "MXFP4"], width: 96, inner: 64, numExperts: 4, numSlots: 3, numBindings: 4 },
+  { dtypes: ["F8_E4M3", "F8_E4M3", "F8_E4M3"], width: 150, inner: 141, numExperts: 3, numSlots: 2, numBindings: 2 },
+  { dtypes: ["F8_E4M3_ROW", "F8_E4M3", "BF16"], width: 130, inner: 33, numExperts: 2, numSlots: 2, numBindings: 1 },
   { dtypes: ["Q2_K", "Q3_K", "Q5_K"], width: 256, inner: 256, numExperts: 3, numSlots: 2, numBindings: 2 },
   { dtypes: ["Q4_K", "Q4_K", "Q6_K"], width: 256, inner: 256, numExperts: 3, numSlots: 2, numBindings: 1 },
   { dtypes: ["Q6_K", "Q5_K", "Q3_K"], width: 256, inner: 256, numExperts: 2, numSlots: 2, numBindings: 2 },

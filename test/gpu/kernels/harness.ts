@@ -4,7 +4,7 @@
  * repeat a run, set VITE_SEED to it.
  */
 import { afterAll, beforeAll, expect } from "vitest";
-import { BLOCKS, type DType, storedBytes } from "../../../src/formats/dtype.ts";
+import { BLOCKS, type DType, isScaled, storedBytes } from "../../../src/formats/dtype.ts";
 import { type Gpu, openGpu } from "../../../src/gpu/device.ts";
 import type { LedgerBuffer } from "../../../src/gpu/ledger.ts";
 import type { Command } from "../../../src/gpu/queue.ts";
@@ -12,7 +12,8 @@ import { STORAGE_USAGE, UNIFORM_USAGE } from "../../../src/gpu/usage.ts";
 import { KernelHost, type Matrix, type Tuning } from "../../../src/kernels/kernel.ts";
 import { f32ToBf16, f32ToF16 } from "../../../src/util/half.ts";
 import { type MatrixLayout, matrixLayout } from "../../../src/weights/layout.ts";
-import { dequantizeRows, repackRows } from "../../../src/weights/repack.ts";
+import { dequantizeRows, placeScales, repackRows } from "../../../src/weights/repack.ts";
+import { quantizeFp8 } from "../../fixtures/fp8.ts";
 import { quantize } from "../../fixtures/gguf/lib/ggml-quants.mjs";
 import { assertClose, createRandom, nmse, type Random } from "../../reference/compare.ts";
 import { watchGpu } from "./watched-gpu.ts";
@@ -229,6 +230,12 @@ export function normals(random: Random, count: number, deviation = 1): Float32Ar
 /** A matrix of normal numbers, stored as `dtype`; `cols` is whole blocks. */
 export function randomMatrix(random: Random, dtype: DType, rows: number, cols: number): RandomMatrix {
   const layout = matrixLayout(dtype, rows, cols);
+  if (isScaled(dtype)) {
+    const { codes, scales, values } = quantizeFp8(dtype, normals(random, rows * cols), rows, cols);
+    const packed = repackRows(dtype, codes, rows, cols);
+    placeScales(layout, scales, packed);
+    return { layout, packed, values };
+  }
   const packed = repackRows(dtype, quantise(dtype, normals(random, rows * cols)), rows, cols);
   return { layout, packed, values: dequantizeRows(layout, packed) };
 }

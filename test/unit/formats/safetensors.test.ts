@@ -124,7 +124,7 @@ describe("forged headers", () => {
     await expect(openForged(json)).rejects.toBeInstanceOf(FormatError);
   });
 
-  test.each(["I64", "F8_E4M3", "BOOL", "Q8_0"])("storage type %s", async (dtype) => {
+  test.each(["I64", "F8_E5M2", "BOOL", "Q8_0"])("storage type %s", async (dtype) => {
     await expect(openForged(entry({ dtype }))).rejects.toThrow(
       new RegExp(`"t" is stored as ${dtype}; supported are F32, F16, BF16`),
     );

@@ -23,6 +23,9 @@ const tensorOf = (name: string, shape: readonly number[]): TensorInfo => {
   return { name, dtype: "F32", shape, shard: 0, offset: 0, byteLength };
 };
 
+/** Keys of a family are renamed, those of the file stay. */
+const dense = (key: string, arch: string): string => (/^(general|tokenizer)\./.test(key) ? key.split(".")[0]! : arch);
+
 const tableOf = (tensors: readonly TensorInfo[]) => new Map(tensors.map((tensor) => [tensor.name, tensor]));
 
 /** The header of a generated file: no bytes are needed to describe a model. */
@@ -152,6 +155,40 @@ describe("GGUF metadata", () => {
     expect(spec.layers[0]?.mlp).toEqual({ kind: "dense", innerSize: 256 });
   });
 
+  test("stretches of positions: by type, by the key before there were types, by stored factors", () => {
+    const scalingOf = (config: Record<string, unknown>) =>
+      describeModel(gguf("qwen3moe", config)).spec.layers[0]?.attention.ropeScaling;
+    const linear = { "qwen3moe.rope.scaling.type": "linear", "qwen3moe.rope.scaling.factor": 4 };
+    expect(scalingOf(linear)).toEqual({ kind: "linear", factor: 4 });
+    expect(scalingOf({ "qwen3moe.rope.scale_linear": 2 })).toEqual({ kind: "linear", factor: 2 });
+    expect(scalingOf({ "qwen3moe.rope.scale_linear": 1 })).toBeUndefined();
+    expect(scalingOf({ "qwen3moe.rope.scaling.type": "none", "qwen3moe.rope.scale_linear": 2 })).toBeUndefined();
+    const checkpoint = gguf("mixtral", {}, [tensorOf("rope_freqs.weight", [16])]);
+    const { spec, names } = describeModel(checkpoint);
+    expect(spec.ropeFactors).toBe(16);
+    expect(createWeightMap(checkpoint, spec, names).dense).toContainEqual({ ref: "ropeFactors", shape: [16] });
+    const wrong = gguf("mixtral", {}, [tensorOf("rope_freqs.weight", [15])]);
+    expect(() => describeModel(wrong)).toThrow(/"rope_freqs.weight" \[16\], got \[15\]/);
+  });
+
+  test.each([
+    ["qwen3", "qwen3moe", { qkNorm: true }],
+    ["qwen2", "qwen2moe", { qkvBias: true }],
+    ["granite", "granitemoe", { ropePairing: "interleaved", scale: 0.0625 }],
+    ["llama", "mixtral", { ropePairing: "interleaved" }],
+  ])("%s without experts", (arch, twin, attention) => {
+    const { config } = gguf(twin);
+    const renamed = Object.entries(config).map(([key, value]) => [
+      key.replace(/^[^.]*(?=\.)/, dense(key, arch)),
+      value,
+    ]);
+    const metadata = { ...Object.fromEntries(renamed), "general.architecture": arch, [`${arch}.expert_count`]: 0 };
+    const { spec } = describeModel({ ...gguf(twin), config: metadata });
+    expect(spec.architecture).toBe(arch);
+    expect(spec.layers[1]?.mlp).toEqual({ kind: "dense", innerSize: metadata[`${arch}.feed_forward_length`] });
+    expect(spec.layers[1]?.attention).toMatchObject(attention);
+  });
+
   test("layers that draft are left out", () => {
     const { spec, names } = describeModel(gguf("glm4moe", { "glm4moe.nextn_predict_layers": 1 }));
     expect(spec.layers).toHaveLength(2);
@@ -159,10 +196,13 @@ describe("GGUF metadata", () => {
   });
 
   test.each([
-    ["qwen3moe", { "qwen3moe.rope.scaling.type": "linear" }, /"qwen3moe.rope.scaling.type" is "linear"; supported/],
+    [
+      "qwen3moe",
+      { "qwen3moe.rope.scaling.type": "longrope" },
+      /scaling.type" is "longrope"; supported: "none", "linear", "/,
+    ],
     ["glm4moe", { "glm4moe.expert_group_count": 4 }, /expert_group_count" is 4; supported/],
     ["qwen3moe", { "qwen3moe.expert_gating_func": 9 }, /expert_gating_func" is 9/],
-    ["deepseek2", {}, /Architecture deepseek2 is not supported; supported: .*qwen3moe.*gpt-oss/],
     ["lfm2moe", {}, /Architecture lfm2moe is not supported/],
     ["latent-moe", {}, /Architecture nemotron_h_moe is not supported/],
   ])("%s refuses %o", (arch, config, message) => {
@@ -179,12 +219,15 @@ describe("GGUF metadata", () => {
     expect(() => describeModel(gguf("qwen3moe", config))).toThrow(FormatError);
   });
 
-  test.each(["blk.0.attn_q.bias", "rope_freqs.weight", "blk.2.ffn_up_shexp.weight"])("%s unread is refused", (name) => {
-    const checkpoint = gguf("qwen3moe", {}, [tensorOf(name, [16])]);
-    const { spec, names } = describeModel(checkpoint);
-    expect(() => createWeightMap(checkpoint, spec, names)).toThrow(UnsupportedError);
-    expect(() => createWeightMap(checkpoint, spec, names)).toThrow(name);
-  });
+  test.each(["blk.0.attn_q.bias", "rope_factors_long.weight", "blk.2.ffn_up_shexp.weight"])(
+    "%s unread is refused",
+    (name) => {
+      const checkpoint = gguf("qwen3moe", {}, [tensorOf(name, [16])]);
+      const { spec, names } = describeModel(checkpoint);
+      expect(() => createWeightMap(checkpoint, spec, names)).toThrow(UnsupportedError);
+      expect(() => createWeightMap(checkpoint, spec, names)).toThrow(name);
+    },
+  );
 });
 
 const BASE = {
@@ -235,8 +278,8 @@ describe("config.json", () => {
   test("Llama", () => {
     const model = config("LlamaForCausalLM", { num_local_experts: undefined });
     expect(describeModel(model).spec.layers[0]?.mlp).toEqual({ kind: "dense", innerSize: 96 });
-    const scaled = config("LlamaForCausalLM", { rope_scaling: { rope_type: "llama3", factor: 8 } });
-    expect(() => describeModel(scaled)).toThrow(/"rope_type" is "llama3"; supported: "default", "yarn"/);
+    const window = config("MistralForCausalLM", { num_local_experts: undefined, sliding_window: 16 });
+    expect(describeModel(window).spec.layers[0]?.attention.window).toBe(16);
   });
 
   test("OLMoE", () => {
@@ -270,7 +313,17 @@ describe("config.json", () => {
     expect(namesOf(model)).toContain(`${LAYER}block_sparse_moe.input_linear.weight first`);
     expect(namesOf(model)).toContain(`${LAYER}block_sparse_moe.input_linear.weight second`);
     const shared = config("GraniteMoeSharedForCausalLM", { shared_intermediate_size: 64 });
-    expect(() => describeModel(shared)).toThrow(UnsupportedError);
+    expect(describeModel(shared).spec.layers[0]?.mlp).toMatchObject({ shared: { innerSize: 64, gated: false } });
+    const { names } = describeModel(shared);
+    expect([names.layer(1, "sharedGate"), names.half?.("sharedGate"), names.half?.("sharedUp")]).toEqual([
+      `${LAYER}shared_mlp.input_linear.weight`,
+      "first",
+      "second",
+    ]);
+    expect([names.layer(1, "sharedDown"), names.half?.("sharedDown")]).toEqual([
+      `${LAYER}shared_mlp.output_linear.weight`,
+      undefined,
+    ]);
   });
 
   test("GLM-4-MoE", () => {
@@ -311,8 +364,96 @@ describe("config.json", () => {
     expect(namesOf(model)).toContain(`${LAYER}self_attn.gate_proj.weight`);
   });
 
-  test("gpt-oss is refused with the way out", () => {
-    expect(() => describeModel(config("GptOssForCausalLM"))).toThrow(/use its GGUF file/);
+  test("gpt-oss: rows of gate and up in turns, columns first unless MXFP4", () => {
+    const more = { sliding_window: 16, attention_bias: true, swiglu_limit: 7 };
+    const model = config("GptOssForCausalLM", more);
+    const { spec, names } = describeModel(model);
+    expect(spec.layers.map(({ attention }) => attention.window)).toEqual([16, null]);
+    expect(spec.layers[1]).toMatchObject({
+      attention: { sinks: true, qkvBias: true, outputBias: true },
+      mlp: { routerBias: true, expertBias: true, activation: "clamped-swiglu", innerSize: 96, renormalize: true },
+    });
+    const name = `${LAYER}mlp.experts.gate_up_proj`;
+    const gate = { kind: "stacked", name, biasName: `${name}_bias`, half: "even", transposed: true };
+    expect(names.experts(1, "gate")).toEqual(gate);
+    expect(names.experts(1, "up")).toEqual({ ...gate, half: "odd" });
+    const down = tensorOf("model.layers.0.mlp.experts.down_proj", [8, 64, 96]);
+    const packed = hf(model.config, [{ ...down, dtype: "MXFP4" }]);
+    expect(describeModel(packed).names.experts(1, "gate")).toEqual({ ...gate, transposed: false });
+    const turns = config("GptOssForCausalLM", { ...more, layer_types: ["full_attention", "sliding_attention"] });
+    expect(describeModel(turns).spec.layers.map(({ attention }) => attention.window)).toEqual([null, 16]);
+    expect(() => describeModel(config("GptOssForCausalLM", { ...more, swiglu_limit: 5 }))).toThrow(/swiglu_limit/);
+  });
+
+  test("dense Qwen, Granite and GLM-4", () => {
+    const dense = { kind: "dense", innerSize: 96 };
+    const [qwen2, qwen3, granite] = ["Qwen2ForCausalLM", "Qwen3ForCausalLM", "GraniteForCausalLM"].map(
+      (model) => describeModel(config(model, { logits_scaling: 4, embedding_multiplier: 3 })).spec,
+    );
+    for (const spec of [qwen2, qwen3, granite]) expect(spec?.layers[1]?.mlp).toEqual(dense);
+    expect(qwen2?.layers[0]?.attention).toMatchObject({ qkvBias: true, qkNorm: false });
+    expect(qwen3?.layers[0]?.attention).toMatchObject({ qkNorm: true });
+    expect(granite).toMatchObject({ logitScale: 0.25, embeddingScale: 3 });
+    const model = config("Glm4ForCausalLM", { partial_rotary_factor: 0.5, attention_bias: true });
+    const { spec, names } = describeModel(model);
+    expect(spec.layers[0]).toMatchObject({
+      attention: { ropeDims: 8, ropePairing: "interleaved", qkvBias: true },
+      outputNorms: true,
+      mlp: dense,
+    });
+    expect([names.layer(1, "up"), names.half?.("up")]).toEqual([`${LAYER}mlp.gate_up_proj.weight`, "second"]);
+    expect(() => describeModel(config("Glm4ForCausalLM"))).toThrow(/"partial_rotary_factor" to be a part of the head/);
+  });
+
+  test.each(["Olmo2ForCausalLM", "Gemma3ForCausalLM"])("%s is refused with what there is", (name) => {
+    expect(() => describeModel(config(name))).toThrow(UnsupportedError);
+    expect(() => describeModel(config(name))).toThrow(
+      new RegExp(`Architecture ${name} is not supported; supported: mai .*qwen3 \\(Qwen3ForCausalLM\\).*glm4`),
+    );
+  });
+
+  test.each([
+    [
+      { rope_type: "linear", factor: 4 },
+      { kind: "linear", factor: 4 },
+    ],
+    [
+      { type: "llama3", factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 },
+      { kind: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalContext: 8192 },
+    ],
+    [{ rope_type: "default" }, undefined],
+  ])("positions: %o", (rope, ropeScaling) => {
+    for (const record of [{ rope_scaling: rope }, { rope_parameters: { ...rope, rope_theta: 1e6 } }]) {
+      const { attention } = describeModel(config("LlamaForCausalLM", { ...record, num_local_experts: undefined })).spec
+        .layers[0]!;
+      expect(attention.ropeScaling).toEqual(ropeScaling);
+      expect(attention.yarn).toBeUndefined();
+    }
+  });
+
+  test.each([
+    [
+      { rope_type: "longrope" },
+      UnsupportedError,
+      /"rope_type" is "longrope"; supported: "default", "linear", "llama3", "y/,
+    ],
+    [{ type: "dynamic", factor: 2 }, UnsupportedError, /"type" is "dynamic"; supported/],
+    [{ rope_type: "llama3", factor: 8 }, FormatError, /"low_freq_factor" to be a positive number/],
+    [
+      { rope_type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4 },
+      FormatError,
+      /above "low_freq_factor"/,
+    ],
+    [{ rope_type: "linear", factor: 0 }, FormatError, /"factor" to be a positive number/],
+  ])("positions refused: %o", (rope_scaling, type, message) => {
+    expect(() => describeModel(config("LlamaForCausalLM", { rope_scaling }))).toThrow(type);
+    expect(() => describeModel(config("LlamaForCausalLM", { rope_scaling }))).toThrow(message);
+  });
+
+  test("a part of the head may be named in the record of positions", () => {
+    const rope_parameters = { rope_theta: 1e6, rope_type: "default", partial_rotary_factor: 0.5 };
+    const model = config("Glm4MoeForCausalLM", { rope_parameters });
+    expect(describeModel(model).spec.layers[0]?.attention.ropeDims).toBe(8);
   });
 
   test("YaRN, in either record", () => {
@@ -330,7 +471,7 @@ const VALUES = fc.oneof(
   fc.constantFrom<unknown>(0, -1, 1, 2, 3, 64, 4096, 2 ** 20, 2 ** 53, 1e308, 2n ** 63n, undefined, Number.NaN),
 );
 
-test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe"])(
+test.each(["qwen3moe", "mixtral", "olmoe", "qwen2moe", "granitemoe", "gpt-oss", "glm4moe", "afmoe", "deepseek2"])(
   "%s with any values at all is a model or a named error",
   (arch) => {
     const checkpoint = gguf(arch);

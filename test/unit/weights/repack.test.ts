@@ -1,15 +1,24 @@
 /** The GPU layout: lossless both ways for every storage type, and the numbers that it stands for. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BLOCKS, type BlockDType, type DType, isPlain, storedBytes } from "../../../src/formats/dtype.ts";
+import { BLOCKS, type BlockDType, type DType, isPlain, isScaled, storedBytes } from "../../../src/formats/dtype.ts";
+import { e4m3ToF32 } from "../../../src/util/fp8.ts";
 import { bf16ToF32, f16ToF32 } from "../../../src/util/half.ts";
 import { BLOCK_PARTS, matrixLayout } from "../../../src/weights/layout.ts";
-import { dequantizeRows, expandVector, repackRows, unpackRows } from "../../../src/weights/repack.ts";
+import {
+  dequantizeRows,
+  expandVector,
+  placeScales,
+  repackMxfp4,
+  repackRows,
+  unpackRows,
+} from "../../../src/weights/repack.ts";
 import { blocksOf } from "../../fixtures/block-patterns.ts";
+import { E4M3, quantizeFp8 } from "../../fixtures/fp8.ts";
 import { dequantize } from "../../fixtures/gguf/lib/ggml-quants.mjs";
 
 const DTYPES = Object.keys(BLOCKS) as DType[];
-const BLOCK_DTYPES = DTYPES.filter((dtype) => !isPlain(dtype)) as BlockDType[];
+const BLOCK_DTYPES = DTYPES.filter((dtype) => !isPlain(dtype) && !isScaled(dtype)) as BlockDType[];
 
 /** A random matrix of `dtype` with random stored bytes at an odd or even address. */
 const stored = (dtype: DType) =>
@@ -144,4 +153,73 @@ describe("dequantisation by definition", () => {
     expect(expandVector("F32", new Uint8Array(Float32Array.of(0.1, -0).buffer))).toEqual(Float32Array.of(0.1, -0));
     expect(expandVector("F32", new Uint8Array(0))).toEqual(new Float32Array(0));
   });
+});
+
+describe("FP8", () => {
+  test("codes stand for what E4M3 says", () => {
+    expect(E4M3.map((_, code) => e4m3ToF32(code))).toEqual(E4M3);
+    expect([0x01, 0x07, 0x08, 0x38, 0x7e, 0x7f, 0x80, 0xfe].map(e4m3ToF32)).toEqual([
+      2 ** -9,
+      7 * 2 ** -9,
+      2 ** -6,
+      1,
+      448,
+      Number.NaN,
+      -0,
+      -448,
+    ]);
+  });
+
+  test.each([
+    ["F8_E4M3", 300, 130],
+    ["F8_E4M3", 1, 1],
+    ["F8_E4M3", 128, 128],
+    ["F8_E4M3", 129, 257],
+    ["F8_E4M3_ROW", 7, 130],
+  ] as const)("%s of %i x %i: codes, then scales; no more bytes than the file's, rounded up", (dtype, rows, cols) => {
+    const source = Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i * 1.7) * 2 ** ((i % 19) - 9));
+    const { codes, scales, values } = quantizeFp8(dtype, source, rows, cols);
+    const layout = matrixLayout(dtype, rows, cols);
+    const packed = repackRows(dtype, codes, rows, cols);
+    placeScales(layout, scales, packed);
+    expect(unpackRows(dtype, packed, rows, cols)).toEqual(codes);
+    const plane = rows * layout.quadsPerRow;
+    expect(new Float32Array(packed.buffer, plane * 4, scales.length)).toEqual(scales);
+    expect(layout.words - plane - scales.length).toBeLessThan(4);
+    expect(dequantizeRows(layout, packed)).toEqual(values);
+  });
+});
+
+test("MXFP4 with codes and scales apart is GGUF's blocks in another order", () => {
+  const values = [0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6];
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 * 40 }), fc.integer(), (bytes, seed) => {
+      const blocks = Math.floor(bytes.length / 16);
+      const codes = bytes.slice(0, blocks * 16);
+      const scales = Uint8Array.from({ length: blocks }, (_, b) => Math.imul(b + 1, seed | 1) >>> 24);
+      const layout = matrixLayout("MXFP4", blocks, 32);
+      const packed = new Uint8Array(layout.words * 4);
+      repackMxfp4(codes, scales, packed);
+      // By the definition of the folder's form: the even element in the low half of a byte, 2^(e - 127) on each block.
+      const expected = Float32Array.from({ length: blocks * 32 }, (_, i) => {
+        const byte = codes[i >> 1]!;
+        return values[i % 2 === 0 ? byte & 15 : byte >> 4]! * 2 ** (scales[i >> 5]! - 127);
+      });
+      expect(dequantizeRows(layout, packed)).toEqual(expected);
+      // Nothing is lost: the codes come back out of the layout's own blocks.
+      const stored = unpackRows("MXFP4", packed, blocks, 32);
+      const nibbles = (block: number): number[] =>
+        Array.from({ length: 32 }, (_, e) => {
+          const byte = stored[block * 17 + 1 + (e % 16)]!;
+          return e < 16 ? byte & 15 : byte >> 4;
+        });
+      const back = Uint8Array.from({ length: blocks * 16 }, (_, i) => {
+        const all = nibbles(Math.floor(i / 16));
+        return all[2 * (i % 16)]! | (all[2 * (i % 16) + 1]! << 4);
+      });
+      expect(back).toEqual(codes);
+      expect(Uint8Array.from({ length: blocks }, (_, b) => stored[b * 17]!)).toEqual(scales);
+    }),
+    { numRuns: 100 },
+  );
 });

@@ -1,0 +1,172 @@
+// `npm run try:large -- [--rung L12 --type q4_0 ...] [--budget MB] [--context N] [--tokens N] [--prompt TEXT | --ids 1,2]`:
+// generates with a virtual model over HTTP in a real Chromium, under a GPU budget, and prints what it took: time, bytes
+// fetched, memory of the browser's processes, JavaScript heaps. `--json FILE` keeps the figures; other options are those
+// of `npm run serve:virtual`.
+import { readFileSync, writeFileSync } from "node:fs";
+import { CHROMIUM_ARGS, ensureChromium } from "./chromium.mjs";
+import { attachHeaps } from "./heaps.mjs";
+import { ensureDependencies, ROOT } from "./install.mjs";
+import { watchMemory } from "./process-memory.mjs";
+
+const OWN = { budget: "600", context: "256", tokens: "6", prompt: "Once upon a time", ids: "", json: "" };
+const MODEL = ["--rung", "L12", "--type", "q4_0"];
+const SAMPLE_MS = 100;
+const mib = (/** @type {number} */ bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+const seconds = (/** @type {number} */ ms) => `${(ms / 1000).toFixed(2)} s`;
+
+/**
+ * Takes this script's options out of `args`; the rest describes the model.
+ * @param {string[]} args
+ */
+function takeOwn(args) {
+  const own = { ...OWN };
+  /** @type {string[]} */
+  const rest = [];
+  for (let i = 0; i < args.length; i += 2) {
+    const [name = "", value = ""] = args.slice(i, i + 2);
+    const key = name.replace(/^--/, "");
+    if (key in own) Object.assign(own, { [key]: value });
+    else rest.push(name, value);
+  }
+  return { own, model: rest.length > 0 ? rest : MODEL };
+}
+
+/** @param {string[]} args */
+async function serve(args) {
+  const { runnerImport } = await import("vite"); // late: ensureDependencies may only just have installed it
+  /** @type {{ module: typeof import("../test/virtual/serve.ts") }} */
+  const { module } = await runnerImport(`${ROOT}/test/virtual/serve.ts`, { root: ROOT, logLevel: "error" });
+  const file = (/** @type {string} */ path) => readFileSync(`${ROOT}/${path}`);
+  return {
+    model: await module.serveArguments(args),
+    page: await module.serveFiles({
+      "page.html": file("scripts/large-model.html"),
+      "octavo/index.js": file("dist/index.js"),
+      "octavo/engine.worker.js": file("dist/engine.worker.js"),
+    }),
+  };
+}
+
+/**
+ * @param {import("playwright").Page} page
+ * @param {typeof OWN} own
+ * @param {Awaited<ReturnType<typeof serve>>["model"]} server
+ * @param {ReturnType<typeof watchMemory>} processes
+ */
+async function generate(page, own, server, processes) {
+  const call = (/** @type {string} */ name, /** @type {unknown[]} */ ...args) =>
+    page.evaluate(`largeModel.${name}(...${JSON.stringify(args)})`);
+  const heaps = await attachHeaps(page);
+  const started = performance.now();
+  const options = { gpuBudgetBytes: Number(own.budget) * 1e6, contextLength: Number(own.context) };
+  const { adapter, memory } = await call("load", server.modelUrl, options);
+  const loadMs = performance.now() - started;
+  const loadPeak = processes.peaks().together;
+  const loadedNow = processes.now();
+  const prompt = own.ids ? own.ids.split(",").map(Number) : await call("encode", own.prompt);
+  console.log(
+    `loaded in ${seconds(loadMs)} on ${adapter}: ${memory.slotsPerLayer} of ${memory.expertsPerLayer} experts a layer`,
+  );
+  const logits = await call("prefill", prompt, Number(own.tokens));
+  if (!logits.finite) throw new Error("logits are not finite");
+  /** @type {{ id: number, ms: number, heap: Awaited<ReturnType<typeof heaps>> }[]} */
+  const tokens = [];
+  let firstTokenMs = 0;
+  let firstTokenBytes = 0;
+  for (let i = 0; i < Number(own.tokens); i++) {
+    const start = performance.now();
+    const id = await call("next");
+    const ms = performance.now() - start;
+    if (i === 0) {
+      firstTokenMs = performance.now() - started;
+      firstTokenBytes = (await call("stats")).networkBytes;
+    }
+    const heap = await heaps();
+    tokens.push({ id, ms, heap });
+    console.log(
+      `token ${i + 1}: ${id} in ${seconds(ms)}, worker heap ${mib(heap.workers.heap)} + ${mib(heap.workers.buffers)} buffers`,
+    );
+  }
+  const stats = await call("stats");
+  const ids = tokens.map(({ id }) => id);
+  const text = own.ids ? "" : await call("decode", ids); // a model that is given ids may have no vocabulary
+  const left = await call("dispose");
+  const residents = { loadPeak, loadedNow, ...processes.peaks() };
+  return {
+    adapter,
+    memory,
+    residents,
+    prompt,
+    logits,
+    loadMs,
+    firstTokenMs,
+    firstTokenBytes,
+    tokens,
+    stats,
+    text,
+    left,
+  };
+}
+
+/** @param {string[]} args */
+async function run(args) {
+  const { own, model } = takeOwn(args);
+  const servers = await serve(model);
+  const { chromium } = await import("playwright");
+  const executablePath = ensureChromium();
+  const browserServer = await chromium.launchServer({ executablePath, args: CHROMIUM_ARGS });
+  const processes = watchMemory(browserServer.process().pid ?? 0, SAMPLE_MS);
+  try {
+    const browser = await chromium.connect(browserServer.wsEndpoint());
+    const page = await browser.newPage();
+    page.on("console", (message) => console.error(message.text()));
+    page.setDefaultTimeout(0);
+    await page.goto(`${servers.page.url}page.html`);
+    const figures = await generate(page, own, servers.model, processes);
+    return { ...figures, modelBytes: servers.model.modelBytes, options: own };
+  } finally {
+    processes.stop();
+    await browserServer.close();
+    await servers.model.close();
+    await servers.page.close();
+  }
+}
+
+/** @param {Awaited<ReturnType<typeof run>>} figures */
+function print(figures) {
+  const { stats, tokens, modelBytes, residents } = figures;
+  const later = tokens.slice(1).reduce((sum, { ms }) => sum + ms, 0);
+  const share = ((figures.firstTokenBytes / modelBytes) * 100).toFixed(1);
+  const heapOf = (/** @type {(typeof tokens)[number] | undefined} */ token) =>
+    token ? mib(token.heap.page.heap + token.heap.workers.heap) : "none";
+  const buffersOf = (/** @type {(typeof tokens)[number] | undefined} */ token) =>
+    token ? mib(token.heap.page.buffers + token.heap.workers.buffers) : "none";
+  const rows = {
+    "prompt, text": `${figures.prompt.length} ids, ${JSON.stringify(figures.text)}`,
+    "first token": `${seconds(figures.firstTokenMs)} from the address, prefill ${seconds(stats.prefillMs)}`,
+    decode: `${((tokens.length - 1) / (later / 1000)).toFixed(3)} tok/s, ${(stats.decodeRounds / stats.decodeTokens).toFixed(2)} rounds a token`,
+    "fetched by then": `${mib(figures.firstTokenBytes)} of ${mib(modelBytes)}, ${share} %`,
+    "fetched in all": `${mib(stats.networkBytes)}, ${stats.expertsFetched} experts, ${stats.evictions} evicted`,
+    "GPU by the ledger": `${mib(stats.gpuBytesPeak)} at its peak of ${mib(Number(figures.options.budget) * 1e6)}`,
+    "renderer + GPU process": `${mib(residents.together)} resident at the peak, ${mib(residents.loadPeak)} at that of loading, ${mib(residents.loadedNow)} when loaded`,
+    "each at its peak": Object.entries(residents.each)
+      .map(([kind, bytes]) => `${kind} ${mib(bytes)}`)
+      .join(", "),
+    "JavaScript heap": `${heapOf(tokens[0])} after the first token, ${heapOf(tokens.at(-1))} after the last`,
+    "array buffers": `${buffersOf(tokens[0])}, ${buffersOf(tokens.at(-1))}`,
+    "left in the ledger": JSON.stringify(figures.left),
+  };
+  for (const [name, value] of Object.entries(rows)) console.log(`${name.padEnd(24)}${value}`);
+}
+
+try {
+  ensureDependencies();
+  const { build } = await import("./build.mjs");
+  build("library");
+  const figures = await run(process.argv.slice(2));
+  print(figures);
+  if (figures.options.json) writeFileSync(figures.options.json, `${JSON.stringify(figures, null, 2)}\n`);
+} catch (error) {
+  console.error(error instanceof Error ? `${error.name}: ${error.message}` : error);
+  process.exitCode = 1;
+}
