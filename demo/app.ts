@@ -2,11 +2,19 @@
  * What the page does: opens a model, tells a story with it, and keeps the instruments current. Every error becomes a
  * notice, and after any of them the page can open a model or begin a story again.
  */
-import type { AdapterSummary, MemoryPlan, Model, Stats, StepEvent } from "../src/index.ts";
+import {
+  type AdapterSummary,
+  inspectModel,
+  type MemoryPlan,
+  type Model,
+  type Stats,
+  type StepEvent,
+} from "../src/index.ts";
 import { BudgetSlider } from "./budget-slider.ts";
 import { byId, setText } from "./dom.ts";
 import { Library } from "./library.ts";
 import { LoadView } from "./load-view.ts";
+import { type LoadWish, ModelCard } from "./model-card.ts";
 import { type Choice, ModelSourceView, OCTAVO_TALES } from "./model-source.ts";
 import { Notices, type Remedy } from "./notices.ts";
 import { ResidencyView } from "./residency-view.ts";
@@ -23,7 +31,11 @@ export class App {
   readonly #notices = new Notices();
   readonly #residency = new ResidencyView();
   readonly #stats = new StatsView();
-  readonly #load = new LoadView(() => this.#library.cancel());
+  readonly #load = new LoadView(() => {
+    this.#looking?.abort();
+    this.#library.cancel();
+  });
+  readonly #card = new ModelCard((wish) => this.#loadWish(wish));
   readonly #sampling: SamplingView;
   readonly #budget: BudgetSlider;
   readonly #source: ModelSourceView;
@@ -32,6 +44,7 @@ export class App {
   #plan: MemoryPlan | null = null;
   #since: Stats | null = null;
   #telling: Telling | null = null;
+  #looking: AbortController | null = null;
   #stop: AbortController | null = null;
   #answering: Promise<void> = Promise.resolve();
   #opening = 0;
@@ -43,6 +56,7 @@ export class App {
     this.#sampling = new SamplingView(settings);
     this.#budget = new BudgetSlider(settings.budgetPercent, (bytes) => this.#applyBudget(bytes));
     this.#source = new ModelSourceView(
+      (choice) => void this.#look(choice),
       (choice) => void this.open(choice),
       () => void this.open(this.#choice),
     );
@@ -56,6 +70,8 @@ export class App {
 
   async open(choice: Choice): Promise<void> {
     const opening = ++this.#opening;
+    this.#looking?.abort();
+    this.#card.hide();
     this.#choice = choice;
     this.#notices.clear();
     this.#stop?.abort();
@@ -77,6 +93,32 @@ export class App {
     } finally {
       if (opening === this.#opening) this.#load.end();
     }
+  }
+
+  /** Shows what `choice` is; the model that is open stays open. */
+  async #look(choice: Choice): Promise<void> {
+    this.#looking?.abort();
+    const looking = new AbortController();
+    this.#looking = looking;
+    this.#notices.clear();
+    this.#card.hide();
+    this.#load.begin();
+    try {
+      const inspection = await inspectModel(choice.source, { signal: looking.signal });
+      if (looking.signal.aborted) return;
+      this.#card.show(choice, inspection);
+      this.#say(`${choice.label} can be loaded.`);
+    } catch (error) {
+      if (this.#looking === looking)
+        this.#notices.show(error, this.#library.model ? undefined : this.#otherWay(choice));
+    } finally {
+      if (this.#looking === looking) this.#load.end();
+    }
+  }
+
+  #loadWish({ choice, budgetPercent }: LoadWish): void {
+    if (budgetPercent !== null) this.#budget.want(budgetPercent);
+    void this.open(choice);
   }
 
   #showNoModel(): void {

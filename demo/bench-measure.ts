@@ -167,7 +167,7 @@ async function figures({ residency, model, runs, before }: Runner, base: Runner)
 
 /** Dense weights once and the chosen experts once; a tied embedding is counted once, as the output head reads it. */
 function leastBytes({ spec }: Model, denseBytes: number, expertBytes: number): number {
-  const moe = spec.layers.flatMap(({ mlp }) => (mlp.kind === "moe" ? [mlp] : []));
+  const moe = spec.layers.flatMap(({ mlp }) => (mlp?.kind === "moe" ? [mlp] : []));
   const experts = moe.reduce((sum, { numExperts }) => sum + numExperts, 0);
   const chosen = moe.reduce((sum, { topK }) => sum + topK, 0);
   return denseBytes + (experts > 0 ? (expertBytes / experts) * chosen : 0);

@@ -28,6 +28,12 @@ export class BudgetSlider {
     this.#range.addEventListener("change", () => void this.#commit());
   }
 
+  /** The share for the next model. */
+  want(percent: number): void {
+    this.#wanted = percent;
+    this.#inForce = percent;
+  }
+
   /** The share in force or asked for, as bytes of `plan`'s model, never below what works. */
   bytesFor(plan: MemoryPlan): number {
     return budgetBytes(plan, Math.max(this.#wanted, smallestPercent(plan)));

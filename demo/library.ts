@@ -1,7 +1,7 @@
 /**
  * The model that is open, and the calls that open, watch and close one. Opening another closes the one before, and
- * calls off a load still under way. A new model is loaded with the runtime's own defaults and then given its budget:
- * experts are fetched on demand, so nothing was fetched in vain.
+ * calls off a load still under way. A new model is loaded with the budget that it comes with, or the
+ * runtime's own, and then given the slider's: experts are fetched on demand, so nothing was fetched in vain.
  */
 import { type LoadProgress, loadModel, type MemoryPlan, type Model, type StepEvent } from "../src/index.ts";
 import type { Choice } from "./model-source.ts";
@@ -53,7 +53,9 @@ export class Library {
   }
 
   async #load(choice: Choice, signal: AbortSignal, options: OpenOptions): Promise<OpenModel> {
-    const model = await loadModel(choice.source, { signal, onProgress: options.onProgress });
+    const { source, budgetBytes } = choice;
+    const wanted = budgetBytes === undefined ? {} : { gpuBudgetBytes: budgetBytes };
+    const model = await loadModel(source, { signal, onProgress: options.onProgress, ...wanted });
     try {
       await model.watch(options.onStep);
       const plan = await model.setBudget(options.budgetBytes(await model.memory()));

@@ -8,6 +8,8 @@ import { byId, setText } from "./dom.ts";
 export interface Choice {
   readonly label: string;
   readonly source: ModelSource;
+  /** What loading may take at first; without it the runtime decides. */
+  readonly budgetBytes?: number;
 }
 
 export const OCTAVO_TALES: Choice = {
@@ -25,16 +27,17 @@ export class ModelSourceView {
   readonly #url = byId("url", HTMLInputElement);
   readonly #files = byId("files", HTMLInputElement);
 
-  constructor(open: (choice: Choice) => void, reload: () => void) {
+  /** @param look for what is not known yet: by address, or from this machine. */
+  constructor(look: (choice: Choice) => void, open: (choice: Choice) => void, reload: () => void) {
     byId("url-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       const url = this.#url.value.trim();
-      if (url) open(choiceOfUrl(url));
+      if (url) look(choiceOfUrl(url));
     });
     this.#files.addEventListener("change", () => {
       const files = [...(this.#files.files ?? [])];
       this.#files.value = "";
-      if (files.length > 0) open({ label: labelOfFiles(files), source: files });
+      if (files.length > 0) look({ label: labelOfFiles(files), source: files });
     });
     byId("reload", HTMLButtonElement).addEventListener("click", reload);
     byId("default-model", HTMLButtonElement).addEventListener("click", () => open(OCTAVO_TALES));
@@ -49,7 +52,7 @@ export class ModelSourceView {
 
 function factsOf(model: Model): string {
   const { layers, architecture, contextLength } = model.spec;
-  const moe = layers.map((layer) => layer.mlp).filter((mlp) => mlp.kind === "moe");
+  const moe = layers.map((layer) => layer.mlp).filter((mlp) => mlp?.kind === "moe");
   const first = moe[0];
   const experts = first ? `, ${moe.length} of them with ${first.numExperts} experts, ${first.topK} at a time` : "";
   return `${architecture}, ${layers.length} layers${experts}, context ${contextLength} tokens`;

@@ -1,31 +1,27 @@
 /** Behind `npm run inspect`: opens the headers of a checkpoint, describes it, writes that for people or as JSON. */
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { parseHubId, type WireSource, wireSource } from "../src/client/model-source.ts";
 import {
   type CheckpointDescription,
   DEFAULT_MAX_BINDING_BYTES,
   type DescribeOptions,
-  describeCheckpoint,
   type MemoryFacts,
 } from "../src/engine/describe.ts";
-import { UsageError } from "../src/errors.ts";
-import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
-import { describeModel } from "../src/models/registry.ts";
-import { openFileSet } from "../src/sources/file-set.ts";
+import { inspectFiles, type ModelInspection } from "../src/engine/inspect.ts";
+import { UnsupportedError, UsageError } from "../src/errors.ts";
+import type { FileSet } from "../src/sources/byte-source.ts";
+import { openSource } from "../src/sources/open-source.ts";
 import type { SourceHooks } from "../src/sources/source-hooks.ts";
-import { findTokenizer, type TokenizerPlace } from "../src/tokenizer/find.ts";
 import { humanBytes } from "../src/util/math.ts";
-import { createWeightMap } from "../src/weights/weight-map.ts";
 import { localFileSet } from "./local-files.ts";
 
-const USAGE = "npm run inspect -- FILE.gguf|FOLDER|URL [--context TOKENS] [--binding MIB] [--json]";
+const USAGE =
+  "npm run inspect -- FILE.gguf|FOLDER|URL|OWNER/NAME[@REVISION][:TYPE] [--context TOKENS] [--binding MIB] [--json]";
 
-interface Inspection extends CheckpointDescription {
-  readonly source: string;
-  readonly tokenizer: TokenizerPlace | null;
-  /** Bytes that were read to find all this out. */
-  readonly bytesRead: number;
-}
+/** A model that Octavo runs. */
+type Inspection = CheckpointDescription & Omit<ModelInspection, "description">;
 
 /**
  * What the command prints for `args`; relative paths are meant from `folder`.
@@ -71,25 +67,30 @@ function wholeNumber(option: string, text: string | undefined): number | undefin
 }
 
 async function inspectSource(source: string, folder: string, options: DescribeOptions): Promise<Inspection> {
-  let bytesRead = 0;
-  const hooks: SourceHooks = {
-    onBytes: (origin, bytes) => {
-      // A small file taken whole from the network is then read from memory: that is no second reading.
-      if (origin !== "memory") bytesRead += bytes;
-    },
-  };
-  const isAddress = /^https?:\/\//i.test(source);
-  const files = isAddress ? openFileSet(source, hooks) : await localFileSet(resolve(folder, source), hooks);
-  const checkpoint = await openCheckpoint(files);
-  const { spec, names } = describeModel(checkpoint);
-  const weights = createWeightMap(checkpoint, spec, names);
-  const tokenizer = await findTokenizer(files, checkpoint);
-  const description = describeCheckpoint(checkpoint, spec, weights, options);
-  return { source: files.label, ...description, tokenizer, bytesRead };
+  const { description, ...facts } = await inspectFiles((hooks) => openAny(source, folder, hooks), options);
+  if (description) return { ...description, ...facts };
+  throw new UnsupportedError(facts.unsupported.join(" "));
+}
+
+/** A path of this machine where there is one; else an address, or a model on a hub. */
+async function openAny(source: string, folder: string, hooks: SourceHooks): Promise<FileSet> {
+  const path = resolve(folder, source);
+  if (/^https?:\/\//i.test(source) || (!existsSync(path) && parseHubId(source))) {
+    return openSource(withEnvironment(wireSource(source)), hooks);
+  }
+  return localFileSet(path, hooks);
+}
+
+/** Endpoint and token of a hub as its own tools take them: never from the command line, which others can read. */
+function withEnvironment(source: WireSource): WireSource {
+  if (typeof source !== "object" || !("repo" in source)) return source;
+  const { HF_TOKEN: token, HF_ENDPOINT: endpoint } = process.env;
+  return { ...(endpoint ? { endpoint } : {}), ...source, ...(token ? { token } : {}) };
 }
 
 function asText(facts: Inspection): string {
   const lines = [...modelLines(facts), ...weightLines(facts), ...memoryLines(facts)];
+  for (const reason of facts.unsupported) lines.push(["unsupported", reason]);
   lines.push(["read", `${humanBytes(facts.bytesRead)} to find this out`]);
   const width = Math.max(...lines.map(([label]) => label.length)) + 2;
   return [facts.source, ...lines.map(([label, text]) => `  ${label.padEnd(width)}${text}`)].join("\n");
@@ -104,10 +105,18 @@ function modelLines(facts: Inspection): Line[] {
     ["name", facts.name],
     ["architecture", facts.architecture],
     ["layers", `${facts.numLayers}: ${facts.numDenseLayers} dense, ${facts.numMoeLayers} MoE`],
+    ...mixerLines(facts),
     ["vocabulary", `${grouped(facts.vocabSize)} tokens`],
     ["context", `${grouped(facts.contextLength)} tokens`],
     ["tokenizer", tokenizer === null ? "none: the model runs on token ids" : `present, ${tokenizer}`],
   ];
+}
+
+/** How tokens meet, where that is not by attention in every layer. */
+function mixerLines({ numLayers, numAttentionLayers, numConvLayers }: Inspection): Line[] {
+  if (numAttentionLayers === numLayers) return [];
+  const convs = numConvLayers > 0 ? `, short convolutions in ${numConvLayers}` : "";
+  return [["", `attention in ${numAttentionLayers}${convs}`]];
 }
 
 function weightLines({ parameters, experts, storage, memory }: Inspection): Line[] {
@@ -140,6 +149,10 @@ function memoryLines({ kv, memory, contextLength }: Inspection): Line[] {
     ["", `${humanBytes(kv.bytesPer1000Tokens)} for every 1,000 tokens past the windows`],
     ["", `${humanBytes(kv.bytesAtFullContext)} at full context${limit}`],
     ["GPU budget", `${humanBytes(memory.minBudgetBytes)} (${memory.minBudgetBytes} bytes) at least`],
+    [
+      "",
+      `${humanBytes(memory.comfortableBudgetBytes)} (${memory.comfortableBudgetBytes} bytes): half of the experts resident`,
+    ],
     ["", `${humanBytes(memory.fullBudgetBytes)} (${memory.fullBudgetBytes} bytes): ${residentThen(memory)}`],
     ["", `${budgetFor} of ${bindingText(memory.maxBindingBytes)}`],
   ];

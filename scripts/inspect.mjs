@@ -1,5 +1,5 @@
-// `npm run inspect -- FILE-OR-FOLDER-OR-URL [--context N] [--binding MIB] [--json]`: what a checkpoint is and what it
-// needs, from its headers alone. Needs no GPU. The work is in inspect-checkpoint.ts: Node runs no TypeScript by itself.
+// `npm run inspect -- SOURCE [--context N] [--binding MIB] [--json]`: what a checkpoint is and what it needs, from its
+// headers alone. SOURCE is a file, a folder, a URL or the id of a model on a hub. Needs no GPU. The work is in inspect-checkpoint.ts: Node runs no TypeScript by itself.
 import { ensureDependencies, ROOT } from "./install.mjs";
 
 // npm starts scripts in the package's folder; a relative path is meant from where the command was typed.

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
+import "./fixtures/gguf/hybrids.mjs";
 import { writeGGUF } from "./fixtures/gguf/make-gguf.mjs";
 import { goldenModels } from "./fixtures/gguf/models.ts";
 
@@ -15,6 +16,8 @@ interface Provenance {
   readonly arch: string;
   readonly variant: string;
   readonly seed: number;
+  /** What of the layout's shape is not as the generator has it. */
+  readonly set?: Readonly<Record<string, unknown>>;
   readonly gguf: { readonly sha256: string; readonly bytes: number };
 }
 
@@ -26,10 +29,10 @@ export default function setup(): void {
   }
 }
 
-function make({ arch, variant, seed, gguf }: Provenance, file: string): void {
+function make({ arch, variant, seed, set = {}, gguf }: Provenance, file: string): void {
   if (existsSync(file) && statSync(file).size === gguf.bytes) return;
   const unfinished = `${file}.${process.pid}`;
-  const { sha256 } = writeGGUF(unfinished, arch, { variant, seed });
+  const { sha256 } = writeGGUF(unfinished, arch, { variant, seed, set });
   if (sha256 !== gguf.sha256) throw new Error(`${file}: the generator made other bytes than the golden is for`);
   renameSync(unfinished, file);
 }

@@ -3,7 +3,12 @@
  * generations and running calls under numbers, since neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
-import type { EngineHostApi, WireGenerateOptions, WireLoadOptions } from "../src/client/protocol.ts";
+import type {
+  EngineHostApi,
+  WireGenerateOptions,
+  WireInspectOptions,
+  WireLoadOptions,
+} from "../src/client/protocol.ts";
 import type {
   AdapterSummary,
   Advice,
@@ -14,6 +19,7 @@ import type {
   EncodeOptions,
   LoadProgress,
   MemoryPlan,
+  ModelInspection,
   ResidencyLayer,
   ResponseStats,
   SessionOptions,
@@ -22,6 +28,7 @@ import type {
   TraceRow,
 } from "../src/client/types.ts";
 import { Engine } from "../src/engine/engine.ts";
+import { inspectFiles } from "../src/engine/inspect.ts";
 import type { Session } from "../src/engine/session.ts";
 import { UnsupportedError, UsageError } from "../src/errors.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
@@ -29,6 +36,7 @@ import { generate } from "../src/generate/generate.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
+import { openSource } from "../src/sources/open-source.ts";
 import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
 import { CallTable } from "./call-table.ts";
@@ -82,9 +90,7 @@ export class EngineHost implements EngineHostApi {
       const report = (phase: LoadProgress["phase"], loadedBytes = 0, totalBytes = 0) =>
         onProgress?.({ phase, loadedBytes, totalBytes });
       report("header");
-      const cache = cacheWanted(source, options, this.#place);
-      const io = await IoClient.open(source, { cache, diskQuotaBytes: options.diskQuotaBytes }, this.#place);
-      this.#io = io;
+      const io = await this.#openIo(source, options, signal);
       const { files } = io;
       const checkpoint = await openCheckpoint(files, signal);
       const { spec, names } = describeModel(checkpoint);
@@ -110,6 +116,13 @@ export class EngineHost implements EngineHostApi {
       report("ready", denseBytes, denseBytes);
       if (options.backgroundFill && !this.#place.saveData) await io.setFill(true);
       return { spec, adapter: gpu.facts };
+    });
+  }
+
+  inspect(source: Source, options: WireInspectOptions, callId: number): Promise<ModelInspection> {
+    const { stallTimeoutMs, ...wanted } = options;
+    return this.#calls.run(callId, (signal) => {
+      return inspectFiles((hooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
     });
   }
 
@@ -247,6 +260,13 @@ export class EngineHost implements EngineHostApi {
       if (performance.now() - this.#notedMs > NOTE_USES_EVERY_MS) void this.#noteUses().catch(() => {});
       return result;
     });
+  }
+
+  async #openIo(source: Source, options: WireLoadOptions, signal: AbortSignal): Promise<IoClient> {
+    const { diskQuotaBytes, stallTimeoutMs } = options;
+    const wanted = { cache: cacheWanted(source, options, this.#place), diskQuotaBytes, stallTimeoutMs };
+    this.#io = await IoClient.open(source, wanted, this.#place, signal);
+    return this.#io;
   }
 
   async #noteUses(): Promise<void> {

@@ -43,7 +43,7 @@ export class IoClient {
    * Opens `source` in an I/O worker, or in this thread where that cannot be started, as for bytes in memory: another
    * worker would only have a second copy of those. @throws UsageError for a source that is none.
    */
-  static async open(source: Source, options: IoOptions, place: IoPlace): Promise<IoClient> {
+  static async open(source: Source, options: IoOptions, place: IoPlace, signal?: AbortSignal): Promise<IoClient> {
     const inMemory = (Array.isArray(source) ? source : [source]).some(
       (file) => typeof file !== "string" && "bytes" in file,
     );
@@ -51,7 +51,7 @@ export class IoClient {
     if (worker) {
       const client = new IoClient(wrap<IoApi>(worker) as Remote<IoApi> & IoApi, worker);
       try {
-        await client.#openFiles(source, options);
+        await client.#openFiles(source, options, signal);
         return client;
       } catch (error) {
         client.#end();
@@ -59,7 +59,7 @@ export class IoClient {
       }
     }
     const client = new IoClient(new IoHost(place, false));
-    await client.#openFiles(source, options);
+    await client.#openFiles(source, options, signal);
     return client;
   }
 
@@ -78,7 +78,7 @@ export class IoClient {
       return number;
     });
     const layers = spec.layers.flatMap(({ mlp }, layer) =>
-      mlp.kind === "moe" ? [expertLayer(numbers, weights, layer, mlp.numExperts)] : [],
+      mlp?.kind === "moe" ? [expertLayer(numbers, weights, layer, mlp.numExperts)] : [],
     );
     return this.#call(undefined, (api) => api.setExperts(layers));
   }
@@ -105,8 +105,8 @@ export class IoClient {
     }
   }
 
-  async #openFiles(source: Source, options: IoOptions): Promise<void> {
-    const { label, entry } = await this.#call(undefined, (api) => api.open(source, options));
+  async #openFiles(source: Source, options: IoOptions, opening: AbortSignal | undefined): Promise<void> {
+    const { label, entry } = await this.#call(opening, (api, callId) => api.open(source, options, callId));
     this.#files = { label, entry, open: (name, signal) => this.#openFile(name, signal) };
   }
 

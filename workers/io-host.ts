@@ -5,7 +5,8 @@
 import { transfer } from "comlink";
 import { newSourceCounts, type SourceCounts } from "../src/engine/counters.ts";
 import { UsageError } from "../src/errors.ts";
-import { openFileSet } from "../src/sources/file-set.ts";
+import { openSource } from "../src/sources/open-source.ts";
+import type { SourceHooks } from "../src/sources/source-hooks.ts";
 import { ExpertFiles, type ExpertLayer } from "../src/tiers/expert-files.ts";
 import { FetchQueue } from "../src/tiers/fetch-queue.ts";
 import type { ModelCache } from "../src/tiers/model-cache.ts";
@@ -37,24 +38,34 @@ export class IoHost implements IoApi {
     this.#queue.onIdle = () => this.#commitSoon();
   }
 
-  async open(source: Source, options: IoOptions): Promise<{ label: string; entry: string | undefined }> {
+  open(source: Source, options: IoOptions, callId: number): Promise<{ label: string; entry: string | undefined }> {
+    return this.#calls.run(callId, async (signal) => {
+      const origin = await openSource(source, this.#hooks(options.stallTimeoutMs), signal);
+      if (options.cache) {
+        const worth = (group: number): number => this.#experts?.worth(group) ?? 0;
+        const opened = await openCache(this.#storage, origin.label, options.diskQuotaBytes, worth);
+        if (typeof opened === "string") this.#whyNoCache = opened;
+        else this.#disk = opened;
+      }
+      this.#files = new ModelFiles(origin, this.#cache, this.#queue);
+      return { label: origin.label, entry: origin.entry };
+    });
+  }
+
+  #hooks(stallTimeoutMs: number | undefined): SourceHooks {
     const counts = this.#sourceCounts;
-    const origin = openFileSet(source, {
+    return {
+      stallTimeoutMs,
       onBytes: (kind, bytes) => {
         counts[`${kind}Bytes`] += bytes;
       },
       onRetry: () => {
         counts.retries += 1;
       },
-    });
-    if (options.cache) {
-      const worth = (group: number): number => this.#experts?.worth(group) ?? 0;
-      const opened = await openCache(this.#storage, origin.label, options.diskQuotaBytes, worth);
-      if (typeof opened === "string") this.#whyNoCache = opened;
-      else this.#disk = opened;
-    }
-    this.#files = new ModelFiles(origin, this.#cache, this.#queue);
-    return { label: origin.label, entry: origin.entry };
+      onReResolve: () => {
+        counts.reResolved += 1;
+      },
+    };
   }
 
   openFile(name: string, callId: number): Promise<OpenedFile | undefined> {
@@ -122,9 +133,9 @@ export class IoHost implements IoApi {
 
   /** The counts that only grow, which cost nothing to tell. */
   #running(): Partial<SourceCounts> {
-    const { networkBytes, fileBytes, memoryBytes, retries } = this.#sourceCounts;
+    const { networkBytes, fileBytes, memoryBytes, retries, reResolved } = this.#sourceCounts;
     const { diskHits = 0, uncheckedFiles = 0 } = this.#files ?? {};
-    const sources = { networkBytes, fileBytes, memoryBytes, retries };
+    const sources = { networkBytes, fileBytes, memoryBytes, retries, reResolved };
     return { ...sources, ...this.#queue.counts, ...this.#cache?.counts, diskHits, uncheckedFiles };
   }
 

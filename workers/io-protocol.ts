@@ -1,15 +1,16 @@
 /** The border between the engine's worker and the I/O worker: plain values, no signals; `cancel(callId)` stands for those. */
 
-import type { EngineHostApi } from "../src/client/protocol.ts";
+import type { WireSource } from "../src/client/model-source.ts";
 import type { SourceCounts } from "../src/engine/counters.ts";
 import type { ExpertLayer } from "../src/tiers/expert-files.ts";
 import type { ReadPriority } from "../src/tiers/read-expert.ts";
 
-export type Source = Parameters<EngineHostApi["load"]>[0];
+export type Source = WireSource;
 
 export interface IoOptions {
   readonly cache: boolean;
   readonly diskQuotaBytes?: number | undefined;
+  readonly stallTimeoutMs?: number | undefined;
 }
 
 /** Bytes, with what was counted up to them: so that the engine's counters are right whenever it is asked. */
@@ -26,7 +27,7 @@ export interface OpenedFile {
 }
 
 export interface IoApi {
-  open(source: Source, options: IoOptions): Promise<{ label: string; entry: string | undefined }>;
+  open(source: Source, options: IoOptions, callId: number): Promise<{ label: string; entry: string | undefined }>;
   openFile(name: string, callId: number): Promise<OpenedFile | undefined>;
   read(file: number, offset: number, length: number, callId: number): Promise<Answer>;
   /** Says where the experts are. Gives, per MoE layer, those on disk that earlier visits used, the most used first. */

@@ -11,7 +11,7 @@ const ASSUMED_MEMORY_GIB = 2;
 
 /** @throws UsageError for a setting that would otherwise pass without effect. */
 export function checkTierOptions(source: Source, { cache, diskQuotaBytes, ramBudgetBytes }: WireLoadOptions): void {
-  if (cache === true && typeof source !== "string") {
+  if (cache === true && !isRemoteSource(source)) {
     throw new UsageError("cache: true is for addresses; picked files and files in memory are at hand already.");
   }
   for (const [name, bytes] of Object.entries({ diskQuotaBytes, ramBudgetBytes })) {
@@ -22,7 +22,11 @@ export function checkTierOptions(source: Source, { cache, diskQuotaBytes, ramBud
 
 /** On for addresses where the page may store: a model is large, and is read from its server only once then. */
 export function cacheWanted(source: Source, { cache }: WireLoadOptions, { storage }: StorageAccess): boolean {
-  return cache ?? (typeof source === "string" && storage?.getDirectory !== undefined);
+  return cache ?? (isRemoteSource(source) && storage?.getDirectory !== undefined);
+}
+
+function isRemoteSource(source: Source): boolean {
+  return typeof source === "string" || "repo" in source;
 }
 
 /** Bytes of the RAM tier. None for sources in memory, which would only be there twice. */

@@ -7,6 +7,7 @@ import { proxy, type Remote, releaseProxy, wrap } from "comlink";
 import { DeviceError, rebuildError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { askToPersist } from "./cached-models.ts";
+import { isRemote, wireSource } from "./model-source.ts";
 import type { EngineHostApi } from "./protocol.ts";
 import type {
   AdapterSummary,
@@ -17,8 +18,10 @@ import type {
   ChatPrompt,
   EncodeOptions,
   GenerateOptions,
+  InspectOptions,
   LoadOptions,
   MemoryPlan,
+  ModelInspection,
   ModelSource,
   ResidencyLayer,
   ResponseStats,
@@ -32,23 +35,43 @@ import { startWorker } from "./worker.ts";
 /**
  * Opens a model in a worker of its own.
  *
- * @param source URL of a `.gguf` file or of a folder with `config.json`; `File`(s) the user picked; files in memory.
+ * @param source URL of a `.gguf` file or of a folder with `config.json`; the id of a model on a hub; `File`(s) the user
+ * picked; files in memory.
  * @throws SourceError, FormatError, UnsupportedError, BudgetError or DeviceError, each saying what to do; `AbortError`
  * when `options.signal` fires. Whatever is thrown, the worker and every buffer are gone.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   const { signal, onProgress, workerUrl, ...wire } = options;
   signal?.throwIfAborted();
+  const where = wireSource(source, globalThis.document?.baseURI);
   const border = new Border(startWorker(workerUrl));
   const listener = onProgress ? proxy(onProgress) : null;
   try {
-    const where = absolute(source);
-    if (typeof where === "string" && wire.cache !== false) void askToPersist().catch(() => {}); // a wish, not a need
+    if (isRemote(where) && wire.cache !== false) void askToPersist().catch(() => {}); // a wish, not a need
     const { spec, adapter } = await border.call(signal, (host, callId) => host.load(where, wire, callId, listener));
     return new Model(border, spec, adapter);
   } catch (error) {
     border.close();
     throw error;
+  }
+}
+
+/**
+ * Says what a model is and what it needs, from its headers: no weights are read, and no GPU is used.
+ *
+ * @param source as for `loadModel`.
+ * @throws SourceError, FormatError, UsageError; `AbortError` when `options.signal` fires. What Octavo does not support is no
+ * error here but listed in the answer.
+ */
+export async function inspectModel(source: ModelSource, options: InspectOptions = {}): Promise<ModelInspection> {
+  const { signal, workerUrl, ...wire } = options;
+  signal?.throwIfAborted();
+  const where = wireSource(source, globalThis.document?.baseURI);
+  const border = new Border(startWorker(workerUrl));
+  try {
+    return await border.call(signal, (host, callId) => host.inspect(where, wire, callId));
+  } finally {
+    border.close();
   }
 }
 
@@ -286,16 +309,5 @@ class Border {
   #fail(error: Error): void {
     this.#failure ??= error;
     for (const reject of this.#waiting) reject(error);
-  }
-}
-
-/** A URL that the worker can use: relative ones are resolved against the page. */
-export function absolute(source: ModelSource): Exclude<ModelSource, URL> {
-  if (source instanceof URL) return source.href;
-  if (typeof source !== "string") return source;
-  try {
-    return new URL(source, globalThis.document?.baseURI).href;
-  } catch {
-    throw new UsageError(`"${source}" is not a URL. Give a .gguf file or a folder that holds config.json.`);
   }
 }

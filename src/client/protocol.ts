@@ -5,6 +5,7 @@
  */
 
 import type { ModelSpec } from "../models/spec.ts";
+import type { WireSource } from "./model-source.ts";
 import type {
   AdapterSummary,
   Advice,
@@ -14,10 +15,11 @@ import type {
   ChatPrompt,
   EncodeOptions,
   GenerateOptions,
+  InspectOptions,
   LoadOptions,
   LoadProgress,
   MemoryPlan,
-  ModelSource,
+  ModelInspection,
   ResidencyLayer,
   ResponseStats,
   SessionOptions,
@@ -27,15 +29,19 @@ import type {
 } from "./types.ts";
 
 export type WireLoadOptions = Omit<LoadOptions, "signal" | "onProgress" | "workerUrl">;
+export type WireInspectOptions = Omit<InspectOptions, "signal" | "workerUrl">;
 export type WireGenerateOptions = Omit<GenerateOptions, "signal">;
 
 export interface EngineHostApi {
   load(
-    source: Exclude<ModelSource, URL>,
+    source: WireSource,
     options: WireLoadOptions,
     callId: number,
     onProgress: ((progress: LoadProgress) => void) | null,
   ): Promise<{ spec: ModelSpec; adapter: AdapterSummary }>;
+
+  /** Needs no GPU, and no model in this worker. */
+  inspect(source: WireSource, options: WireInspectOptions, callId: number): Promise<ModelInspection>;
 
   createSession(options: SessionOptions): Promise<{ sessionId: number; contextLength: number }>;
   prefill(sessionId: number, tokenIds: readonly number[], callId: number): Promise<Float32Array>;

@@ -5,6 +5,15 @@
 import type { PolicyName } from "../pager/policy.ts";
 
 export type {
+  CheckpointDescription,
+  ExpertFacts,
+  KvFacts,
+  MemoryFacts,
+  ParameterCounts,
+  StorageShare,
+} from "../engine/describe.ts";
+export type { ModelInspection } from "../engine/inspect.ts";
+export type {
   AdapterSummary,
   Advice,
   LayerPaging,
@@ -28,11 +37,31 @@ export interface MemoryFile {
   readonly bytes: Uint8Array<ArrayBuffer> | ArrayBuffer;
 }
 
+/** A model on a Hugging Face hub, or on a server that answers like one. */
+export interface HubSource {
+  /** `owner/name`. */
+  readonly repo: string;
+  /** Branch, tag or commit. Default: the default branch. What it means when loading is what is read until the end. */
+  readonly revision?: string;
+  /** A `.gguf` of the repository by its path; of a split, any shard. */
+  readonly file?: string;
+  /** The GGUF whose name carries this type, such as `Q4_K_M`. Default: the first of a list of well-tried ones. */
+  readonly quantization?: string;
+  /** Access token for gated and private models. It is sent to the endpoint only, and kept nowhere. */
+  readonly token?: string;
+  /** Address of the hub. Default `https://huggingface.co`. */
+  readonly endpoint?: string;
+}
+
 /**
- * Where a model is: a URL of a `.gguf` file or of a folder that holds `config.json`; a picked file or files (a GGUF, or
- * `config.json` + safetensors + `tokenizer.json`); the same in memory.
+ * Where a model is: a URL of a `.gguf` file or of a folder that holds `config.json`; the id of a model on a hub; a picked
+ * file or files (a GGUF, or `config.json` + safetensors + `tokenizer.json`); the same in memory.
+ *
+ * A text of the form `owner/name`, `owner/name@revision`, `owner/name:Q4_K_M` or `owner/name@revision:file.gguf`, with or
+ * without `hf:` before it, is the id of a model on huggingface.co; a relative address of two parts is written
+ * `./folder/name`.
  */
-export type ModelSource = string | URL | File | readonly File[] | MemoryFile | readonly MemoryFile[];
+export type ModelSource = string | URL | HubSource | File | readonly File[] | MemoryFile | readonly MemoryFile[];
 
 /** How far loading is. `loadedBytes` and `totalBytes` count the dense part, which must be there before the first token. */
 export interface LoadProgress {
@@ -74,7 +103,20 @@ export interface LoadOptions {
   readonly stockLimits?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
+  /** Silence after which a connection is cut and asked again, in milliseconds. Default 20,000. */
+  readonly stallTimeoutMs?: number;
   /** URL of the engine worker, where a page's bundler or CSP needs its own copy. */
+  readonly workerUrl?: string | URL;
+}
+
+export interface InspectOptions {
+  /** Tokens of KV cache within the budgets. Default: min(model's, 2048). */
+  readonly contextLength?: number;
+  /** Largest storage binding of the device in question, in bytes. Default: what every WebGPU device has, 128 MiB. */
+  readonly maxBindingBytes?: number;
+  /** As for `loadModel`. */
+  readonly stallTimeoutMs?: number;
+  readonly signal?: AbortSignal;
   readonly workerUrl?: string | URL;
 }
 

@@ -12,6 +12,7 @@ export function newSourceCounts(): SourceCounts {
     fileBytes: 0,
     memoryBytes: 0,
     retries: 0,
+    reResolved: 0,
     fetchRequests: 0,
     fetchesMerged: 0,
     fetchesJoined: 0,

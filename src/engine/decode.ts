@@ -2,9 +2,9 @@
  * The forward pass of one token, as the list of commands that one submission runs. It is built once for a session's
  * cache and the slots as they are, and only the step's uniforms change from token to token. The kept rows make it
  * replayable: from any MoE layer's router on, the commands can run again with nothing else than what that layer wrote.
- * Dispatches: 7 in a dense layer, 10 in an MoE layer with a latent (9 without); one more for gates of
- * the heads' outputs or a norm over all of them, two more for a shared expert, three or four more for attention that
- * caches latents.
+ * Dispatches: 7 in a dense layer, 10 in an MoE layer with a latent (9 without), four or five of them for the mixer of tokens;
+ * one more for gates of the heads' outputs or a norm over all of them, two more for a shared expert, three or four more for
+ * attention that caches latents.
  */
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { BufferRange } from "../gpu/pipelines.ts";
@@ -13,27 +13,33 @@ import { attentionDecode } from "../kernels/attention-decode.ts";
 import { embed } from "../kernels/embed.ts";
 import { expertDown } from "../kernels/expert-down.ts";
 import { expertGateUp } from "../kernels/expert-gate-up.ts";
+import { expertUp } from "../kernels/expert-up.ts";
 import type { Finish } from "../kernels/finish.ts";
 import { matvec, type Segment } from "../kernels/matvec.ts";
 import { matvecSwiglu } from "../kernels/matvec-swiglu.ts";
-import { norm } from "../kernels/norm.ts";
+import { norm, type Residual } from "../kernels/norm.ts";
 import { type MissWatch, router } from "../kernels/router.ts";
 import { sample } from "../kernels/sample.ts";
-import type { DenseSpec, MoeSpec } from "../models/spec.ts";
+import type { MlpActivation, MoeSpec } from "../models/spec.ts";
+import { hasGate } from "../weights/expected.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { latentDecode } from "./latent-attention.ts";
 import {
+  DENSE_MLP,
+  layerAttention,
   layerBias,
   layerHeads,
   layerMatrix,
   layerSlabs,
-  layerSpec,
   layerWideNorm,
+  type MlpNames,
   type Parts,
   residual,
+  SHARED_MLP,
   sharedFinish,
   slotMatrices,
 } from "./parts.ts";
+import { shortConvBlock } from "./short-conv.ts";
 import { moeLayers } from "./sizes.ts";
 
 export interface DecodePlan {
@@ -60,23 +66,30 @@ export function decodePlan(all: Parts, kv: KvCache, logits: LedgerBuffer): Decod
 
   forward.push(...embed(host, weights.shards("embed"), buffers.ids, buffers.x0, spec.embeddingScale)(1)); // x [D]
   let x: BufferRange = { buffer: buffers.x0 };
-  for (const [layer, { mlp }] of spec.layers.entries()) {
-    const attended = attentionInput(parts, layer, x, forward); // h = norm(x + last y) [D]
-    attentionBlock(parts, layer, kv, attended, forward); // y [D]
+  let last: Residual | undefined; // the last block's y, not in x yet
+  for (const [layer, { attention, conv, mlp }] of spec.layers.entries()) {
+    if (attention || conv) {
+      const mixed = mixerInput(parts, layer, x, last, forward); // h = norm(x + last y) [D]
+      if (attention)
+        attentionBlock(parts, layer, kv, mixed, forward); // y [D]
+      else forward.push(...shortConvBlock(parts, layer, kv, mixed.h)); // y [D]
+      x = mixed.x;
+      last = residual(parts, layer, "attnOutputNorm");
+    }
+    if (!mlp) continue;
     const moe = replayAt.length;
-    const stream = mlpInput(parts, layer, attended.x, mlp.kind === "moe" ? moe : null, forward); // h = norm(x + y) [D]
+    const stream = mlpInput(parts, layer, x, last, mlp.kind === "moe" ? moe : null, forward); // h = norm(x + last y) [D]
     if (mlp.kind === "dense") {
-      denseBlock(parts, layer, mlp, stream, forward); // y [D]
+      mlpBlock(parts, layer, DENSE_MLP, mlp.activation, stream, forward); // y [D]
     } else {
       replayAt.push(forward.length);
       moeBlock(parts, layer, moe, mlp, stream, forward); // y [D]
     }
     x = stream.x;
+    last = residual(parts, layer, "mlpOutputNorm");
   }
-  const last = spec.layers.length - 1;
   const end = { x: other(parts, x), h: { buffer: buffers.lastH } };
-  const outputGain = weights.gain("outputNorm");
-  forward.push(addAndNorm(parts, x, end, outputGain, residual(parts, last, "mlpOutputNorm"))); // h [D]
+  forward.push(addAndNorm(parts, x, end, weights.gain("outputNorm"), last)); // h [D]
   forward.push(...headCommands(parts, logits)); // logits [V]
   return { forward, sample: sample(host, spec.vocabSize, logits, scratch.sampling, buffers.ids), replayAt };
 }
@@ -92,17 +105,23 @@ export function headCommands(parts: Parts, logits: LedgerBuffer): Command[] {
     .map((shard) => matvec(host, [{ matrix: shard, outAt: shard.rowStart }], h, logits, finish));
 }
 
-function attentionInput(parts: Parts, layer: number, x: BufferRange, forward: Command[]): Stream {
+/** The stream into attention or a short convolution. */
+function mixerInput(
+  parts: Parts,
+  layer: number,
+  x: BufferRange,
+  last: Residual | undefined,
+  forward: Command[],
+): Stream {
   const next = { x: other(parts, x), h: { buffer: parts.scratch.buffers.h } };
-  const gain = parts.weights.gain({ layer, name: "attnNorm" });
-  forward.push(addAndNorm(parts, x, next, gain, layer > 0 ? residual(parts, layer - 1, "mlpOutputNorm") : undefined));
+  forward.push(addAndNorm(parts, x, next, parts.weights.gain({ layer, name: "attnNorm" }), last));
   return next;
 }
 
 function attentionBlock(parts: Parts, layer: number, kv: KvCache, stream: Stream, forward: Command[]): void {
   const { host, spec, scratch } = parts;
   const { qkv, attention, y } = scratch.buffers;
-  const { window, outputGate, latent } = layerSpec(spec, layer).attention;
+  const { window, outputGate, latent } = layerAttention(spec, layer);
   if (latent) {
     forward.push(...latentDecode(parts, layer, kv, stream.h)); // y [D]
     return;
@@ -129,26 +148,55 @@ function attentionBlock(parts: Parts, layer: number, kv: KvCache, stream: Stream
 }
 
 /** The stream into the MLP. Before an MoE block it goes to that block's kept rows, so that a replay finds it. */
-function mlpInput(parts: Parts, layer: number, x: BufferRange, moe: number | null, forward: Command[]): Stream {
+function mlpInput(
+  parts: Parts,
+  layer: number,
+  x: BufferRange,
+  last: Residual | undefined,
+  moe: number | null,
+  forward: Command[],
+): Stream {
   const { buffers, keptStride } = parts.scratch;
   const kept = (buffer: LedgerBuffer) => ({ buffer, offset: (moe ?? 0) * keptStride, bytes: keptStride });
   const next =
     moe === null
       ? { x: other(parts, x), h: { buffer: buffers.h } }
       : { x: kept(buffers.keptX), h: kept(buffers.keptH) };
-  const gain = parts.weights.gain({ layer, name: "mlpNorm" });
-  forward.push(addAndNorm(parts, x, next, gain, residual(parts, layer, "attnOutputNorm")));
+  const from = moe === null ? x : outsideKept(parts, x, forward);
+  forward.push(addAndNorm(parts, from, next, parts.weights.gain({ layer, name: "mlpNorm" }), last));
   return next;
 }
 
-function denseBlock(parts: Parts, layer: number, _mlp: DenseSpec, stream: Stream, forward: Command[]): void {
+/** `x` outside the kept rows, where a kernel that writes one of them may read it: for an MoE block right behind another. */
+function outsideKept(parts: Parts, x: BufferRange, forward: Command[]): BufferRange {
+  const { keptX, x0 } = parts.scratch.buffers;
+  if (x.buffer !== keptX) return x;
+  const bytes = parts.sizes.hidden * 4;
+  forward.push({ kind: "copy", from: keptX, fromOffset: x.offset ?? 0, to: x0, toOffset: 0, bytes });
+  return { buffer: x0 };
+}
+
+/** down activation(h) of the matrices of these names. */
+function mlpBlock(
+  parts: Parts,
+  layer: number,
+  names: MlpNames,
+  activation: MlpActivation | undefined,
+  stream: Stream,
+  forward: Command[],
+  finish?: Finish,
+): void {
   const { host, scratch } = parts;
   const { denseAct, y } = scratch.buffers;
-  const gate = layerMatrix(parts, layer, "gate");
-  const up = layerMatrix(parts, layer, "up");
-  forward.push(matvecSwiglu(host, gate, up, stream.h, denseAct)); // act [F]
-  const down = layerMatrix(parts, layer, "down");
-  forward.push(matvec(host, [{ matrix: down, outAt: 0 }], { buffer: denseAct }, y)); // y [D]
+  const [gate, up, down] = names;
+  const upMatrix = layerMatrix(parts, layer, up);
+  forward.push(
+    hasGate(activation)
+      ? matvecSwiglu(host, layerMatrix(parts, layer, gate), upMatrix, stream.h, denseAct)
+      : matvec(host, [{ matrix: upMatrix, outAt: 0 }], stream.h, denseAct, { kind: "relu2" }),
+  ); // act [F]
+  const matrix = layerMatrix(parts, layer, down);
+  forward.push(matvec(host, [{ matrix, outAt: 0 }], { buffer: denseAct }, y, finish)); // y [D]
 }
 
 function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream: Stream, forward: Command[]): void {
@@ -183,14 +231,19 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream
   const input =
     mlp.latentSize === null ? { x: stream.h, xAt: 0 } : { x: { buffer: routerRow }, xAt: sizes.routerLogits / 4 };
   const shared = { layer: slots, topK: mlp.topK, routing, routingAt, act: expertAct, actStride: sizes.expertInner };
-  forward.push(expertGateUp(host, { ...shared, ...input, gate, up, activation: mlp.activation })); // act [k, m]
+  const site = { ...shared, ...input, up };
+  const { activation } = mlp;
+  forward.push(
+    gate && activation !== "relu2" ? expertGateUp(host, { ...site, gate, activation }) : expertUp(host, site),
+  ); // act [k, m]
   const out = mlp.latentSize === null ? y : mixed;
   forward.push(expertDown(host, { ...shared, down, out })); // mixed [l]: combined in rank order
   if (mlp.latentSize !== null) {
     const latentUp = layerMatrix(parts, layer, "latentUp");
     forward.push(matvec(host, [{ matrix: latentUp, outAt: 0 }], { buffer: mixed }, y)); // y [D]
   }
-  if (mlp.shared) sharedExpert(parts, layer, mlp, stream, forward); // y [D]
+  if (!mlp.shared) return;
+  mlpBlock(parts, layer, SHARED_MLP, mlp.shared.activation, stream, forward, sharedFinish(parts, mlp)); // y [D]
 }
 
 function missWatch({ allResident, scratch, sizes }: Parts, moe: number): MissWatch | undefined {
@@ -220,16 +273,6 @@ function predictNext(parts: Parts, next: number, stream: Stream, forward: Comman
       routingAt: sizes.predictionsAt + (next - 1) * 3 * sizes.predictions,
     })(1),
   );
-}
-
-function sharedExpert(parts: Parts, layer: number, mlp: MoeSpec, stream: Stream, forward: Command[]): void {
-  const { host, scratch } = parts;
-  const { denseAct, y } = scratch.buffers;
-  const gate = layerMatrix(parts, layer, "sharedGate");
-  const up = layerMatrix(parts, layer, "sharedUp");
-  forward.push(matvecSwiglu(host, gate, up, stream.h, denseAct)); // act [F]
-  const down = layerMatrix(parts, layer, "sharedDown");
-  forward.push(matvec(host, [{ matrix: down, outAt: 0 }], { buffer: denseAct }, y, sharedFinish(parts, mlp))); // [D]
 }
 
 function addAndNorm(

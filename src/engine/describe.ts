@@ -3,8 +3,7 @@ import { UsageError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { DType } from "../formats/dtype.ts";
 import type { AttentionSpec, ModelSpec } from "../models/spec.ts";
-import { expectedDense, expertShape } from "../weights/expected.ts";
-import { EXPERT_MATRICES } from "../weights/expert-table.ts";
+import { expectedDense, expertMatrices, expertShape } from "../weights/expected.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
 import { kvCacheBytes } from "./kv-cache.ts";
 import { memoryNeeds, planMemory, sessionBytes } from "./memory-plan.ts";
@@ -28,8 +27,12 @@ export interface CheckpointDescription {
   readonly name: string;
   readonly architecture: string;
   readonly numLayers: number;
+  /** Layers with a dense MLP, and with experts; a layer of a hybrid model may have neither. */
   readonly numDenseLayers: number;
   readonly numMoeLayers: number;
+  /** Layers with attention, and with a short convolution. */
+  readonly numAttentionLayers: number;
+  readonly numConvLayers: number;
   /** Tokens. */
   readonly vocabSize: number;
   /** Longest context the model was made for, in tokens. */
@@ -68,7 +71,7 @@ export interface StorageShare {
 }
 
 export interface KvFacts {
-  /** One session's cache at `MemoryFacts.contextLength`. */
+  /** One session's cache at `MemoryFacts.contextLength`, the rings of short convolutions included. */
   readonly bytes: number;
   /** What 1,000 more tokens take in the layers without a window; the others stop growing at theirs. */
   readonly bytesPer1000Tokens: number;
@@ -88,6 +91,8 @@ export interface MemoryFacts {
   readonly expertBytes: number;
   /** Smallest budget that works, one session included. */
   readonly minBudgetBytes: number;
+  /** Room for half of what can be resident: on the built-in model 65 % hits, against 36 % at a quarter. */
+  readonly comfortableBudgetBytes: number;
   /** Budget beyond which nothing more becomes resident. */
   readonly fullBudgetBytes: number;
   /** What is resident of `expertBytes` then: all, unless the bindings of the device hold fewer. */
@@ -117,7 +122,9 @@ export function describeCheckpoint(
     name: spec.name,
     architecture: spec.architecture,
     numLayers: spec.layers.length,
-    numDenseLayers: spec.layers.length - numMoeLayers,
+    numDenseLayers: spec.layers.filter(({ mlp }) => mlp?.kind === "dense").length,
+    numAttentionLayers: spec.layers.filter(({ attention }) => attention !== null).length,
+    numConvLayers: spec.layers.filter(({ conv }) => conv !== undefined).length,
     numMoeLayers,
     vocabSize: spec.vocabSize,
     contextLength: spec.contextLength,
@@ -135,7 +142,7 @@ function countParameters(spec: ModelSpec): ParameterCounts {
   let experts = 0;
   let chosen = 0;
   for (const { mlp } of moeLayers(spec)) {
-    const shapes = EXPERT_MATRICES.map((matrix) => expertShape(mlp, matrix, spec.hiddenSize));
+    const shapes = expertMatrices(mlp).map((matrix) => expertShape(mlp, matrix, spec.hiddenSize));
     const each = shapes.reduce((sum, shape) => sum + product(shape), 0);
     experts += each * mlp.numExperts;
     chosen += each * mlp.topK;
@@ -168,13 +175,16 @@ function storageShares({ tensors }: Checkpoint): StorageShare[] {
 }
 
 function kvFacts(spec: ModelSpec, contextLength: number, maxBindingBytes: number): KvFacts {
-  const attentions = spec.layers.map(({ attention }) => attention);
+  const attentions = spec.layers.map(({ attention }) => attention).filter((attention) => attention !== null);
   const growing = attentions.filter(({ window }) => window === null);
   return {
     bytes: kvCacheBytes(spec, contextLength, PREFILL_CHUNK),
     bytesPer1000Tokens: growing.reduce((sum, attention) => sum + kvBuffers(attention) * kvBytes(attention, 1000), 0),
     bytesAtFullContext: kvCacheBytes(spec, spec.contextLength, PREFILL_CHUNK),
-    longestContext: Math.min(...attentions.map((each) => bindableContext(each, spec.contextLength, maxBindingBytes))),
+    longestContext: Math.min(
+      spec.contextLength,
+      ...attentions.map((each) => bindableContext(each, spec.contextLength, maxBindingBytes)),
+    ),
   };
 }
 
@@ -194,6 +204,7 @@ function memoryFacts(spec: ModelSpec, weights: WeightMap, contextLength: number,
     denseBytes: plan.denseBytes,
     expertBytes: plan.expertBytes,
     minBudgetBytes: plan.minBudgetBytes,
+    comfortableBudgetBytes: Math.max(plan.minBudgetBytes, plan.fullBudgetBytes - Math.floor(plan.slotBytes / 2)),
     fullBudgetBytes: plan.fullBudgetBytes,
     mostResidentBytes: plan.slotBytes,
   };

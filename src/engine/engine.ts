@@ -91,7 +91,8 @@ export class Engine implements SessionHost {
 
   /**
    * Loads the dense weights and lays out the slots. What it throws leaves no buffer behind.
-   * @throws UsageError, BudgetError before anything is read; SourceError, DeviceError, `AbortError`.
+   * @throws UsageError, BudgetError before anything is read; UnsupportedError for a layer that the spec leaves out and that
+   *   would add something; SourceError, DeviceError, `AbortError`.
    */
   static async create(gpu: Gpu, weights: WeightMap, spec: ModelSpec, options: EngineOptions = {}): Promise<Engine> {
     checkOptions(options, spec);
@@ -327,6 +328,7 @@ async function buildParts(
     options.onProgress?.(loadedBytes, needs.denseBytes);
   };
   onBytes(0);
+  await weights.checkSkipped(options.signal);
   const deviceWeights = await loadDeviceWeights(gpu, weights, options.signal, onBytes);
   const ram = new RamTier(
     options.readExpert ?? ((layer, expert, { signal }) => weights.readExpert(layer, expert, signal)),

@@ -19,7 +19,7 @@ import { matmul } from "../kernels/matmul.ts";
 import { matvec } from "../kernels/matvec.ts";
 import type { AttentionSpec, LatentSpec, LayerTensor } from "../models/spec.ts";
 import type { KvCache } from "./kv-cache.ts";
-import { layerMatrix, layerSpec, type Parts } from "./parts.ts";
+import { layerAttention, layerMatrix, type Parts } from "./parts.ts";
 import { ropeFor } from "./scratch.ts";
 import { latentRow } from "./sizes.ts";
 
@@ -84,7 +84,7 @@ export function latentPrefill(parts: Parts, layer: number, kv: KvCache): ForOne[
 function latentLayer(parts: Parts, layer: number, kv: KvCache): LatentLayer {
   const { host, spec, sizes, weights, scratch } = parts;
   const { qkv, attention: attended, latentHeads: inLatents } = scratch.buffers;
-  const { attention } = layerSpec(spec, layer);
+  const attention = layerAttention(spec, layer);
   const { latent, numHeads, headDim, ropeDims = 0 } = attention;
   if (!latent) throw new RangeError(`layer ${layer} has no latents`);
   const { rank, queryRank } = latent;
@@ -155,7 +155,7 @@ function headParts(
 }
 
 function cachedLatents({ spec, scratch }: Parts, layer: number, kv: KvCache): Latents {
-  const { attention } = layerSpec(spec, layer);
+  const attention = layerAttention(spec, layer);
   const { latent, ropeDims = 0, ropePairing } = attention;
   const cache = kv.layers[layer];
   const rope = ropeFor(scratch, attention);

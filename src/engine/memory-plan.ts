@@ -45,9 +45,9 @@ export function memoryNeeds(spec: ModelSpec, weights: WeightMap, sizes: Sizes, m
 
 /** About two dozen kernel sites a layer over both phases, 256 bytes of params each; some more for blocks that few have. */
 function paramsBytes({ attention, mlp }: LayerSpec): number {
-  const wide = attention.outputGate || attention.wideQkNorm ? 2 : 0;
-  const latent = attention.latent ? 8 : 0;
-  const shared = mlp.kind === "moe" && mlp.shared ? 8 : 0;
+  const wide = attention?.outputGate || attention?.wideQkNorm ? 2 : 0;
+  const latent = attention?.latent ? 8 : 0;
+  const shared = mlp?.kind === "moe" && mlp.shared ? 8 : 0;
   return (24 + wide + latent + shared) * 256;
 }
 
@@ -57,7 +57,7 @@ function stagingBytes(sizes: Sizes): number {
   return padded(Math.max(record + sizes.vocab * 4 + 16, sizes.chunk * 3 * sizes.topK * 4)) + padded(record + 4);
 }
 
-/** Ledger bytes of one session: its keys, values and logits. */
+/** Ledger bytes of one session: its keys and values, the rings of its short convolutions, and its logits. */
 export function sessionBytes(spec: ModelSpec, sizes: Sizes, contextLength: number): number {
   return kvCacheBytes(spec, contextLength, sizes.chunk) + padded(sizes.vocab * 4);
 }

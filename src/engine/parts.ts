@@ -9,7 +9,7 @@ import type { KernelHost, Matrix } from "../kernels/kernel.ts";
 import type { Residual } from "../kernels/norm.ts";
 import type { LayerSlabs, SlotMatrix } from "../kernels/slots.ts";
 import { wideNorm } from "../kernels/wide-norm.ts";
-import type { LayerTensor, ModelSpec, MoeSpec } from "../models/spec.ts";
+import type { AttentionSpec, LayerTensor, ModelSpec, MoeSpec } from "../models/spec.ts";
 import type { Pager } from "../pager/pager.ts";
 import type { RamTier } from "../tiers/ram-tier.ts";
 import type { SlotLayout } from "../weights/expert-table.ts";
@@ -52,7 +52,7 @@ export function layerBias(parts: Parts, layer: number, ...names: readonly LayerT
 
 /** The norm over all queries and all keys of a token, where the model has that one. */
 export function layerWideNorm(parts: Parts, layer: number): ((tokens: number) => Command) | undefined {
-  const { wideQkNorm, numHeads, numKvHeads, headDim } = layerSpec(parts.spec, layer).attention;
+  const { wideQkNorm, numHeads, numKvHeads, headDim } = layerAttention(parts.spec, layer);
   if (!wideQkNorm) return undefined;
   return wideNorm(parts.host, {
     qCols: numHeads * headDim,
@@ -66,7 +66,7 @@ export function layerWideNorm(parts: Parts, layer: number): ((tokens: number) =>
 }
 
 export function layerHeads(parts: Parts, layer: number): Heads {
-  const { attention } = layerSpec(parts.spec, layer);
+  const attention = layerAttention(parts.spec, layer);
   const q = attention.qkNorm ? parts.weights.vector({ layer, name: "qNorm" }) : undefined;
   const k = attention.qkNorm ? parts.weights.vector({ layer, name: "kNorm" }) : undefined;
   return {
@@ -90,21 +90,29 @@ export function residual(parts: Parts, layer: number, name: "attnOutputNorm" | "
   return { y: parts.scratch.buffers.y, outputGain, scale: parts.spec.residualScale };
 }
 
+/** Names of an MLP's matrices: gate, up, down. */
+export type MlpNames = readonly [gate: LayerTensor, up: LayerTensor, down: LayerTensor];
+export const DENSE_MLP: MlpNames = ["gate", "up", "down"];
+export const SHARED_MLP: MlpNames = ["sharedGate", "sharedUp", "sharedDown"];
+
 /** Slabs of MoE layer number `moe`, as they are now. */
 export function layerSlabs(parts: Parts, moe: number): LayerSlabs {
   const slabs = parts.pager.slabs(moe);
   return { slabs: slabs.bindings, slotsPerSlab: slabs.slotsPerSlab, slotWords: expertLayout(parts, moe).words };
 }
 
-/** Where gate, up and down lie in a slot of MoE layer number `moe`. */
-export function slotMatrices(parts: Parts, moe: number): { gate: SlotMatrix; up: SlotMatrix; down: SlotMatrix } {
+/** Where gate, if the experts have one, up and down lie in a slot of MoE layer number `moe`. */
+export function slotMatrices(
+  parts: Parts,
+  moe: number,
+): { gate: SlotMatrix | undefined; up: SlotMatrix; down: SlotMatrix } {
   const layout = expertLayout(parts, moe);
   const { biasWords } = layout;
   const at = ({ dtype, rows, quadsPerRow }: MatrixLayout, word: number, biasWord: number | undefined) => {
     return { dtype, rows, quadsPerRow, word, biasWord };
   };
   return {
-    gate: at(layout.gate, layout.gateWord, biasWords?.gate),
+    gate: layout.gate ? at(layout.gate, layout.gateWord, biasWords?.gate) : undefined,
     up: at(layout.up, layout.upWord, biasWords?.up),
     down: at(layout.down, layout.downWord, biasWords?.down),
   };
@@ -114,6 +122,13 @@ export function slotMatrices(parts: Parts, moe: number): { gate: SlotMatrix; up:
 export function sharedFinish({ scratch, sizes }: Parts, { shared }: MoeSpec): Finish {
   const gate: Gate = { buffer: scratch.buffers.router, at: sizes.sharedGateAt, stride: sizes.routerRow };
   return { kind: "add", gate: shared?.gated ? gate : undefined };
+}
+
+/** What a layer with attention says of it. */
+export function layerAttention(spec: ModelSpec, layer: number): AttentionSpec {
+  const { attention } = layerSpec(spec, layer);
+  if (!attention) throw new RangeError(`layer ${layer} has no attention`);
+  return attention;
 }
 
 export function layerSpec(spec: ModelSpec, layer: number): ModelSpec["layers"][number] {

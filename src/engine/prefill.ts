@@ -11,30 +11,36 @@ import { combine } from "../kernels/combine.ts";
 import { embed } from "../kernels/embed.ts";
 import { expertMatmulDown } from "../kernels/expert-matmul-down.ts";
 import { expertMatmulGateUp } from "../kernels/expert-matmul-gate-up.ts";
+import { expertMatmulUp } from "../kernels/expert-matmul-up.ts";
 import type { Finish } from "../kernels/finish.ts";
 import { kvWrite } from "../kernels/kv-write.ts";
 import { matmul, TILE } from "../kernels/matmul.ts";
-import { norm } from "../kernels/norm.ts";
+import { norm, type Residual } from "../kernels/norm.ts";
 import { router } from "../kernels/router.ts";
 import { swiglu } from "../kernels/swiglu.ts";
-import type { LayerTensor, MoeSpec } from "../models/spec.ts";
+import type { LayerTensor, MlpActivation, MoeSpec } from "../models/spec.ts";
+import { hasGate } from "../weights/expected.ts";
 import { headCommands } from "./decode.ts";
 import { type GroupedTokens, groupTokens, tilesOf, usesOf, wavesOf } from "./group-tokens.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { latentPrefill } from "./latent-attention.ts";
 import {
+  DENSE_MLP,
+  layerAttention,
   layerBias,
   layerHeads,
   layerMatrix,
   layerSlabs,
-  layerSpec,
   layerWideNorm,
+  type MlpNames,
   type Parts,
   residual,
+  SHARED_MLP,
   sharedFinish,
   slotMatrices,
 } from "./parts.ts";
 import { type Routing, readRouting } from "./routing.ts";
+import { shortConvPrefillBlock } from "./short-conv.ts";
 
 type ForTokens = (tokens: number) => Command[];
 type ForOne = (tokens: number) => Command;
@@ -124,7 +130,11 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
   const { ids, x0, x1, lastH, h } = scratch.buffers;
   const streams = [x0, x1];
   let turn = 0;
-  const add = (gain: LedgerBuffer, from: ReturnType<typeof residual> | undefined) => {
+  let last: Residual | undefined; // the last block's y, not in the stream yet
+  /** h = norm(x + last y) [T, D]; `next` is the block that reads it. */
+  const add = (gain: LedgerBuffer, next?: Residual): ForOne => {
+    const from = last;
+    last = next;
     const [xIn, xOut] = [streams[turn % 2] ?? x0, streams[(turn + 1) % 2] ?? x1];
     turn += 1;
     return norm(host, {
@@ -138,20 +148,19 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
     });
   };
   let moe = 0;
-  const layers = spec.layers.map(({ mlp }, layer): LayerPlan => {
-    const last = layer > 0 ? residual(parts, layer - 1, "mlpOutputNorm") : undefined;
-    const attentionNorm = add(weights.gain({ layer, name: "attnNorm" }), last); // h [T, D]
-    const attention = attentionBlock(parts, layer, kv); // y [T, D]
-    const mlpNorm = add(weights.gain({ layer, name: "mlpNorm" }), residual(parts, layer, "attnOutputNorm")); // h
-    const dense = mlp.kind === "dense" ? mlpBlock(parts, layer, DENSE, mlp.innerSize) : undefined; // y [T, D]
-    const moePlan = mlp.kind === "moe" ? moeBlock(parts, layer, moe++, mlp) : undefined;
-    const tail = dense ?? moePlan?.routed ?? [];
-    return {
-      before: (t) => [attentionNorm(t), ...attention(t), mlpNorm(t), ...tail.map((command) => command(t))],
-      moe: moePlan,
-    };
+  const layers = spec.layers.map(({ attention, conv, mlp }, layer): LayerPlan => {
+    const before: ForOne[] = [];
+    if (attention || conv) {
+      before.push(add(weights.gain({ layer, name: "attnNorm" }), residual(parts, layer, "attnOutputNorm"))); // h [T, D]
+      before.push(...(attention ? attentionBlock : shortConvPrefillBlock)(parts, layer, kv)); // y [T, D]
+    }
+    if (mlp) before.push(add(weights.gain({ layer, name: "mlpNorm" }), residual(parts, layer, "mlpOutputNorm"))); // h
+    if (mlp?.kind === "dense") before.push(...mlpBlock(parts, layer, DENSE_MLP, mlp)); // y [T, D]
+    const moePlan = mlp?.kind === "moe" ? moeBlock(parts, layer, moe++, mlp) : undefined;
+    before.push(...(moePlan?.routed ?? []));
+    return { before: (t) => before.map((command) => command(t)), moe: moePlan };
   });
-  const endNorm = add(weights.gain("outputNorm"), residual(parts, spec.layers.length - 1, "mlpOutputNorm"));
+  const endNorm = add(weights.gain("outputNorm"));
   const bytes = sizes.hidden * 4;
   const head = headCommands(parts, logits); // logits [V]
   return {
@@ -165,13 +174,10 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
   };
 }
 
-function attentionBlock(parts: Parts, layer: number, kv: KvCache): ForTokens {
+function attentionBlock(parts: Parts, layer: number, kv: KvCache): ForOne[] {
   const { host, spec, scratch, sizes } = parts;
-  const { window, numHeads, numKvHeads, headDim, outputGate, latent } = layerSpec(spec, layer).attention;
-  if (latent) {
-    const commands = latentPrefill(parts, layer, kv);
-    return (t) => commands.map((command) => command(t));
-  }
+  const { window, numHeads, numKvHeads, headDim, outputGate, latent } = layerAttention(spec, layer);
+  if (latent) return latentPrefill(parts, layer, kv);
   const { h, qkv, attention, y } = scratch.buffers;
   const cache = kv.layers[layer];
   if (!cache) throw new RangeError(`layer ${layer} has no cache`);
@@ -183,7 +189,7 @@ function attentionBlock(parts: Parts, layer: number, kv: KvCache): ForTokens {
   const wide = layerWideNorm(parts, layer);
   const outputBias = layerBias(parts, layer, "oBias");
   const shared = { heads, kv: cache, qkv, qkvStride: sizes.qkv, step: scratch.step };
-  const parts_: ((t: number) => Command)[] = [
+  return [
     project("q", 0, "qBias"),
     project("k", numHeads, "kBias"),
     project("v", numHeads + numKvHeads, "vBias"), // qkv [T, (H + 2K) d]
@@ -193,27 +199,28 @@ function attentionBlock(parts: Parts, layer: number, kv: KvCache): ForTokens {
     attentionPrefill(host, { ...shared, window, out: attention, outStride: sizes.attention }), // [T, H d]
     tokensTimes(parts, layer, "o", attention, 0, sizes.attention, y, 0, sizes.hidden, outputBias), // y [T, D]
   ];
-  return (t) => parts_.map((command) => command(t));
 }
 
-const DENSE = ["gate", "up", "down"] as const;
-const SHARED = ["sharedGate", "sharedUp", "sharedDown"] as const;
-
-/** down activate(gate h, up h) of the matrices of these names. */
+/** down activation(h) of the matrices of these names. */
 function mlpBlock(
   parts: Parts,
   layer: number,
-  [gate, up, down]: typeof DENSE | typeof SHARED,
-  inner: number,
+  [gate, up, down]: MlpNames,
+  { innerSize, activation }: { readonly innerSize: number; readonly activation?: MlpActivation | undefined },
   finish?: Finish,
 ): ForOne[] {
   const { host, scratch, sizes } = parts;
   const { h, gateUp, denseAct, y } = scratch.buffers;
   const stride = sizes.denseInner;
+  const first = hasGate(activation)
+    ? [
+        tokensTimes(parts, layer, gate, h, 0, sizes.hidden, gateUp, 0, 2 * stride),
+        tokensTimes(parts, layer, up, h, 0, sizes.hidden, gateUp, stride, 2 * stride),
+        swiglu(host, innerSize, stride, gateUp, denseAct),
+      ]
+    : [tokensTimes(parts, layer, up, h, 0, sizes.hidden, denseAct, 0, stride, { kind: "relu2" })];
   return [
-    tokensTimes(parts, layer, gate, h, 0, sizes.hidden, gateUp, 0, 2 * stride),
-    tokensTimes(parts, layer, up, h, 0, sizes.hidden, gateUp, stride, 2 * stride),
-    swiglu(host, inner, stride, gateUp, denseAct), // act [T, F]
+    ...first, // act [T, F]
     tokensTimes(parts, layer, down, denseAct, 0, stride, y, 0, sizes.hidden, finish), // y [T, D]
   ];
 }
@@ -250,23 +257,21 @@ function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec): MoePl
     ? { x: routerRow, xAt: sizes.routerLogits / 4, xStride: sizes.routerRow / 4 }
     : { x: h, xAt: 0, xStride: sizes.hidden / 4 };
   const shared = { layer: layerSlabs(parts, moe), tiles, pairs, act: expertAct, actStride: sizes.expertInner };
-  const gateUp = expertMatmulGateUp(host, {
-    ...shared,
-    ...input,
-    gate,
-    up,
-    topK: mlp.topK,
-    activation: mlp.activation,
-  }); // act [T k, m]
+  const site = { ...shared, ...input, up, topK: mlp.topK };
+  const { activation } = mlp;
+  const first =
+    gate && activation !== "relu2"
+      ? expertMatmulGateUp(host, { ...site, gate, activation })
+      : expertMatmulUp(host, site); // act [T k, m]
   const downs = expertMatmulDown(host, { ...shared, down, z, zStride: sizes.expertWidth }); // z [T k, l]
   const after = [combine(host, sizes.expertWidth / 4, mlp.topK, z, routing, latent ? mixed : y)]; // [T, l]
   if (latent) after.push(tokensTimes(parts, layer, "latentUp", mixed, 0, sizes.expertWidth, y, 0, sizes.hidden));
-  if (mlp.shared) after.push(...mlpBlock(parts, layer, SHARED, mlp.shared.innerSize, sharedFinish(parts, mlp)));
+  if (mlp.shared) after.push(...mlpBlock(parts, layer, SHARED_MLP, mlp.shared, sharedFinish(parts, mlp)));
   return {
     moe,
     mlp,
     routed,
-    experts: (numTiles) => [gateUp(numTiles), downs(numTiles)],
+    experts: (numTiles) => [first(numTiles), downs(numTiles)],
     after: (t) => after.map((command) => command(t)),
   };
 }

@@ -22,8 +22,8 @@ export function scratchBytes(sizes: Sizes) {
     x1: rows(sizes.hidden),
     h: rows(sizes.hidden), // [T, hidden] normed input of a block
     y: rows(sizes.hidden), // [T, hidden] output of a block
-    qkv: rows(sizes.qkv), // [T, (H + 2K) d], with output gates (2H + 2K) d
-    attention: rows(sizes.attention), // [T, H d]
+    qkv: rows(sizes.qkv), // [T, (H + 2K) d], with output gates (2H + 2K) d; of a short convolution [T, 3 hidden]
+    attention: rows(sizes.attention), // [T, H d]; of a short convolution [T, hidden]
     latentHeads: rows(sizes.latentHeads), // [T, H rank] queries, then outputs, in the space of the latents
     gateUp: rows(2 * sizes.denseInner), // [T, 2 inner]
     denseAct: rows(sizes.denseInner), // [T, inner]
@@ -159,7 +159,8 @@ export function ropeFor(scratch: Scratch, attention: AttentionSpec): LedgerBuffe
 }
 
 function ropeKinds(spec: ModelSpec): RopeKind[] {
-  const kinds = spec.layers.map(({ attention }) => ropeKind(attention)).filter((kind) => kind !== undefined);
+  const attentions = spec.layers.map(({ attention }) => attention).filter((attention) => attention !== null);
+  const kinds = attentions.map(ropeKind).filter((kind) => kind !== undefined);
   return [...new Map(kinds.map((kind) => [keyOf(kind), kind])).values()];
 }
 

@@ -299,14 +299,13 @@ export class Session {
     this.#logitsFresh = true;
   }
 
-  /** Whether every ring still has the keys that a token at `length` can see. */
+  /** Whether every ring still has what a token at `length` can see. */
   #ringsReach(length: number): boolean {
     if (length === 0) {
       this.#written = 0;
       return true;
     }
-    const reach = this.#host.parts.spec.layers.every(({ attention: { window } }, layer) => {
-      const capacity = this.#kv.layers[layer]?.capacity ?? 0;
+    const reach = this.#kv.rings.every(({ window, capacity }) => {
       const oldest = window === null ? 0 : Math.max(0, length - window + 1);
       return oldest >= this.#written - capacity;
     });

@@ -1,5 +1,5 @@
 /** Widths of the activations of a model, padded to whole quads, the largest over its layers. Plain numbers, no GPU. */
-import type { AttentionSpec, DenseSpec, LatentSpec, ModelSpec, MoeSpec } from "../models/spec.ts";
+import type { AttentionSpec, LatentSpec, LayerSpec, ModelSpec, MoeSpec, ShortConvSpec } from "../models/spec.ts";
 import { alignUp, ceilDiv } from "../util/math.ts";
 
 /** Tokens that a prefill works on at once. Fixed: the budget must not change it. */
@@ -13,7 +13,9 @@ export interface Sizes {
   /** Tokens of a prefill chunk. */
   readonly chunk: number;
   readonly hidden: number;
+  /** What a mixer of tokens projects its input to: queries, keys, values; or the three parts of a short convolution. */
   readonly qkv: number;
+  /** What a mixer of tokens makes of that, before its output projection. */
   readonly attention: number;
   /** The heads' queries, and then their outputs, in the space of the latents. */
   readonly latentHeads: number;
@@ -48,7 +50,8 @@ export const PREDICTIONS = 4;
 
 export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK, predictions = 0): Sizes {
   const moe = moeLayers(spec).map(({ mlp }) => mlp);
-  const attention = spec.layers.map((layer) => layer.attention);
+  const attention = spec.layers.map((layer) => layer.attention).filter((each) => each !== null);
+  const conv = spec.layers.some((layer) => layer.conv) ? spec.hiddenSize : 0;
   const largest = (values: readonly number[]): number => Math.max(0, ...values);
   const routerLogits = largest(moe.map(({ numExperts }) => quads(numExperts)));
   const topK = largest(moe.map((mlp) => mlp.topK));
@@ -56,10 +59,13 @@ export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK, predictions =
   return {
     chunk,
     hidden: quads(spec.hiddenSize),
-    qkv: largest(attention.map((a) => quads(qkvWidth(a)))),
-    attention: largest(attention.map((a) => quads(a.numHeads * Math.max(a.headDim, a.latent?.valueDim ?? 0)))),
+    qkv: largest([quads(3 * conv), ...attention.map((a) => quads(qkvWidth(a)))]),
+    attention: largest([
+      quads(conv),
+      ...attention.map((a) => quads(a.numHeads * Math.max(a.headDim, a.latent?.valueDim ?? 0))),
+    ]),
     latentHeads: largest(attention.map((a) => quads(a.numHeads * (a.latent?.rank ?? 0)))),
-    denseInner: largest(spec.layers.map(({ mlp }) => quads(denseInner(mlp)))),
+    denseInner: largest(spec.layers.map((layer) => quads(denseInner(layer)))),
     routerLogits,
     sharedGateAt: routerLogits + latent,
     routerRow: routerLogits + latent + (moe.some(({ shared }) => shared?.gated) ? 4 : 0),
@@ -78,11 +84,11 @@ export function modelSizes(spec: ModelSpec, chunk = PREFILL_CHUNK, predictions =
 
 /** MoE layers in order, with their index in the model. */
 export function moeLayers(spec: ModelSpec): { layer: number; mlp: MoeSpec }[] {
-  return spec.layers.flatMap(({ mlp }, layer) => (mlp.kind === "moe" ? [{ layer, mlp }] : []));
+  return spec.layers.flatMap(({ mlp }, layer) => (mlp?.kind === "moe" ? [{ layer, mlp }] : []));
 }
 
-function denseInner(mlp: DenseSpec | MoeSpec): number {
-  return mlp.kind === "dense" ? mlp.innerSize : (mlp.shared?.innerSize ?? 0);
+function denseInner({ mlp }: LayerSpec): number {
+  return mlp?.kind === "dense" ? mlp.innerSize : (mlp?.shared?.innerSize ?? 0);
 }
 
 /** Queries, keys and values of one token side by side, and the gates of the outputs where there are some. */
@@ -122,6 +128,11 @@ export function kvBytes({ numKvHeads, headDim, ropeDims = 0, latent }: Attention
 /** Buffers of one layer's cache: keys and values, or latents. */
 export function kvBuffers({ latent }: AttentionSpec): number {
   return latent ? 1 : 2;
+}
+
+/** Positions that a short convolution's ring holds: what the first token of a chunk looks back to, and the chunk. */
+export function convCapacity({ kernel }: ShortConvSpec, contextLength: number, chunk: number): number {
+  return Math.min(contextLength, kernel - 1 + chunk);
 }
 
 function quads(columns: number): number {

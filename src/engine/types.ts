@@ -84,6 +84,8 @@ export interface TierStats {
   readonly memoryBytes: number;
   /** Reads repeated after a failed or broken connection. */
   readonly retries: number;
+  /** Times that the address which a redirect ended at no longer answered, and the first one was asked again. */
+  readonly reResolved: number;
   /** Reads of the network, files or memory; ranges that travelled in another's read, or joined one under way. */
   readonly fetchRequests: number;
   readonly fetchesMerged: number;

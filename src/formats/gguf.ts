@@ -4,10 +4,12 @@ import type { ByteSource, FileSet } from "../sources/byte-source.ts";
 import { parseSplitName, splitName } from "../sources/file-name.ts";
 import { mapLimited } from "../util/limit.ts";
 import { alignUp, safeProduct } from "../util/math.ts";
+import { show } from "../util/show.ts";
 import type { Checkpoint, TensorInfo } from "./checkpoint.ts";
 import { BLOCKS, storedBytes } from "./dtype.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf-header.ts";
 import { DTYPES, dtypeName } from "./gguf-types.ts";
+import { refuseOverlaps } from "./placement.ts";
 
 const DEFAULT_ALIGNMENT = 32;
 /** Far above any alignment in use; it keeps the start of the data near the header. */
@@ -63,7 +65,7 @@ function checkSplitCount(files: FileSet, metadata: ReadonlyMap<string, unknown>,
   // Writers put 0 or 1 into a file that is whole.
   if (count === undefined || count === numShards || (count === 0 && numShards === 1)) return;
   throw new FormatError(
-    `${files.label}: the file says split.count ${String(count)}, got ${numShards} by its name; ` +
+    `${files.label}: the file says split.count ${show(count)}, got ${numShards} by its name; ` +
       "point at the first shard, named like model-00001-of-00002.gguf",
   );
 }
@@ -72,10 +74,14 @@ function tensorTable(shards: readonly Shard[]): Map<string, TensorInfo> {
   const tensors = new Map<string, TensorInfo>();
   shards.forEach((shard, index) => {
     const dataStart = alignUp(shard.header.headerBytes, alignmentOf(shard));
+    const own: TensorInfo[] = [];
     for (const tensor of shard.header.tensors) {
       if (tensors.has(tensor.name)) fail(shard, tensor, "every tensor name once", "it again");
-      tensors.set(tensor.name, placed(shard, index, tensor, dataStart));
+      const info = placed(shard, index, tensor, dataStart);
+      tensors.set(tensor.name, info);
+      own.push(info);
     }
+    refuseOverlaps(shard.source.label, own);
   });
   return tensors;
 }
@@ -91,7 +97,7 @@ function alignmentOf(shard: Shard): number {
   if (valid) return value;
   throw new FormatError(
     `${shard.source.label}: expected general.alignment to be a power of two up to ${MAX_ALIGNMENT}, ` +
-      `got ${String(value)}`,
+      `got ${show(value)}`,
   );
 }
 

@@ -2,6 +2,8 @@
 import { FormatError, UnsupportedError } from "../errors.ts";
 import type { ByteSource } from "../sources/byte-source.ts";
 import { humanBytes, safeProduct } from "../util/math.ts";
+import { show } from "../util/show.ts";
+import { refuseHoles, refuseOverlaps } from "./placement.ts";
 import { isJsonObject, parseJsonObject } from "./read-json.ts";
 import type { RawDType, RawTensor } from "./separate-scales.ts";
 
@@ -36,9 +38,12 @@ export async function readSafetensorsHeader(
   const headerBytes = await source.read(LENGTH_BYTES, Number(headerLength), signal);
   const header = parseJsonObject(`${source.label}, byte ${LENGTH_BYTES}`, headerBytes);
   const dataStart = LENGTH_BYTES + headerBytes.length;
-  return Object.entries(header)
+  const tensors = Object.entries(header)
     .filter(([name]) => name !== "__metadata__")
     .map(([name, entry]) => readEntry(source.label, name, entry, shard, dataStart, size));
+  refuseOverlaps(source.label, tensors);
+  refuseHoles(source.label, tensors, dataStart, size);
+  return tensors;
 }
 
 function readEntry(
@@ -50,7 +55,7 @@ function readEntry(
   size: number,
 ): RawTensor {
   const fail = (expected: string, got: unknown): never => {
-    throw new FormatError(`${label}: tensor "${name}": expected ${expected}, got ${JSON.stringify(got)}`);
+    throw new FormatError(`${label}: tensor "${name}": expected ${expected}, got ${show(got)}`);
   };
   if (!isJsonObject(entry)) return fail("an object", entry);
   const dtype = dtypeOf(label, name, entry.dtype);
@@ -75,7 +80,7 @@ function dtypeOf(label: string, name: string, value: unknown): RawDType {
   const dtype = DTYPES.find((known) => known === value);
   if (dtype) return dtype;
   if (typeof value !== "string") {
-    throw new FormatError(`${label}: tensor "${name}": expected a dtype, got ${JSON.stringify(value)}`);
+    throw new FormatError(`${label}: tensor "${name}": expected a dtype, got ${show(value)}`);
   }
   throw new UnsupportedError(
     `${label}: tensor "${name}" is stored as ${value.slice(0, 40)}; supported are ${DTYPES.join(", ")}`,

@@ -6,6 +6,7 @@ import { FormatError } from "../errors.ts";
 import type { ByteSource, FileSet } from "../sources/byte-source.ts";
 import { isSafeFileName } from "../sources/file-name.ts";
 import { mapLimited } from "../util/limit.ts";
+import { show } from "../util/show.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { isJsonObject, type JsonObject, readJson } from "./read-json.ts";
 import { readSafetensorsHeader } from "./safetensors-header.ts";
@@ -59,7 +60,7 @@ async function openIndexed(
   for (const [tensor, name] of Object.entries(map)) {
     if (typeof name !== "string" || !isSafeFileName(name) || !name.endsWith(".safetensors")) {
       throw new FormatError(
-        `${index.label}: expected a .safetensors file of the same folder for "${tensor}", got ${JSON.stringify(name)}`,
+        `${index.label}: expected a .safetensors file of the same folder for "${tensor}", got ${show(name)}`,
       );
     }
     const shard = shardOf.get(name) ?? names.push(name) - 1;

@@ -1,10 +1,11 @@
-/** What becomes of a matrix product before it is stored: nothing, a bias, a factor, or a sum with what is there. */
+/** What becomes of a matrix product before it is stored: nothing, a bias, a factor, an activation, a sum with what is there. */
 
 import add from "../../shaders/lib/finish-add.wgsl?raw";
 import addGated from "../../shaders/lib/finish-add-gated.wgsl?raw";
 import bias1 from "../../shaders/lib/finish-bias-1.wgsl?raw";
 import bias3 from "../../shaders/lib/finish-bias-3.wgsl?raw";
 import plain from "../../shaders/lib/finish-plain.wgsl?raw";
+import relu2 from "../../shaders/lib/finish-relu2.wgsl?raw";
 import scaled from "../../shaders/lib/finish-scaled.wgsl?raw";
 import { UsageError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
@@ -15,6 +16,8 @@ export type Finish =
   /** One bias [rows] for each matrix of the dispatch: one or three. */
   | { readonly kind: "bias"; readonly biases: readonly LedgerBuffer[] }
   | { readonly kind: "scale"; readonly factor: number }
+  /** max(product, 0) squared. */
+  | { readonly kind: "relu2" }
   /** Added to the output; times sigmoid of the token's gate, where there is one. */
   | { readonly kind: "add"; readonly gate?: Gate | undefined };
 
@@ -45,6 +48,8 @@ export function finishParts(finish: Finish | undefined): FinishParts {
       const params = { ...NO_PARAMS, out_scale: finish.factor };
       return { key: " scaled", fragment: { text: scaled }, params, buffers: {} };
     }
+    case "relu2":
+      return { key: " relu2", fragment: { text: relu2 }, params: NO_PARAMS, buffers: {} };
     case "add": {
       const { gate } = finish;
       if (!gate) return { key: " add", fragment: { text: add }, params: NO_PARAMS, buffers: {} };

@@ -2,7 +2,7 @@
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerTensor, ModelSpec, ModelTensor } from "./spec.ts";
 
-/** An expert's three matrices. */
+/** An expert's matrices; some have no gate. */
 export type ExpertMatrix = "gate" | "up" | "down";
 
 /** Which rows of a tensor of two matrices are the one meant: half of them, or every second. */
@@ -34,6 +34,17 @@ export interface TensorNames {
    * refused, since leaving it out would give another model.
    */
   ignores?(name: string): boolean;
+  /** Layers that the spec leaves out because they add nothing: loading checks that. */
+  readonly skipped?: readonly SkippedLayer[];
+}
+
+/** A layer of a kind that Octavo does not compute, sound only while its last projection holds nothing but zeros. */
+export interface SkippedLayer {
+  readonly layer: number;
+  /** What it is: `Mamba-2`. */
+  readonly kind: string;
+  /** The file's name of its last projection [hiddenSize, any]. */
+  readonly output: string;
 }
 
 /** A model as the rest of Octavo sees it. */

@@ -3,6 +3,7 @@
  * its own name and not by a crash later. It knows neither keys nor families.
  */
 import { FormatError, UnsupportedError } from "../errors.ts";
+import { show } from "../util/show.ts";
 
 /** Bounds of an integer field, both inclusive. */
 export interface Bounds {
@@ -83,11 +84,4 @@ export function readFields(config: Readonly<Record<string, unknown>>, where: str
       throw new UnsupportedError(`${where}: "${key}" is ${show(value)}; supported: ${supported.map(show).join(", ")}`);
     },
   };
-}
-
-function show(value: unknown): string {
-  if (value === undefined) return "nothing";
-  if (typeof value === "bigint") return value.toString();
-  const text = JSON.stringify(value) ?? typeof value;
-  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }

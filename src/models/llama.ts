@@ -24,7 +24,7 @@ const MIXTRAL_NAMES = hfTensorNames(
 function describe(checkpoint: Checkpoint): ModelDescription {
   const common = readCommon(checkpoint, llama.architecture);
   const spec = common.isGguf ? ggufSpec(common) : hfSpec(common);
-  const isMoe = spec.layers[0]?.mlp.kind === "moe";
+  const isMoe = spec.layers[0]?.mlp?.kind === "moe";
   const names = common.isGguf ? ggufTensorNames() : isMoe ? MIXTRAL_NAMES : hfTensorNames();
   return { spec, names: strict(names, common.numLayers, spec.tiedEmbeddings) };
 }

@@ -8,8 +8,10 @@ import { glm4 } from "./glm4.ts";
 import { glm4Moe } from "./glm4-moe.ts";
 import { gptOss } from "./gpt-oss.ts";
 import { granite, graniteMoe } from "./granite-moe.ts";
+import { lfm2, lfm2Moe } from "./lfm2.ts";
 import { llama } from "./llama.ts";
 import { mai } from "./mai.ts";
+import { nemotronH, nemotronHMoe } from "./nemotron-h.ts";
 import { olmoe } from "./olmoe.ts";
 import { qwen2, qwen3 } from "./qwen.ts";
 import { qwen2Moe, qwen3Moe } from "./qwen-moe.ts";
@@ -24,6 +26,10 @@ const FAMILIES: readonly ModelFamily[] = [
   gptOss,
   glm4Moe,
   afmoe,
+  lfm2,
+  lfm2Moe,
+  nemotronH,
+  nemotronHMoe,
   qwen3,
   qwen2,
   granite,
@@ -39,7 +45,9 @@ export function describeModel(checkpoint: Checkpoint): ModelDescription {
   const named = checkpoint.container === "gguf" ? ggufArchitecture(checkpoint) : hfArchitectures(checkpoint);
   const family = FAMILIES.find((candidate) => isMeant(candidate, checkpoint, named));
   if (family) return family.describe(checkpoint);
-  const supported = FAMILIES.map(({ architecture, hfArchitectures: names }) => `${architecture} (${names.join(", ")})`);
+  const supported = FAMILIES.map(({ architecture, hfArchitectures: names }) =>
+    names.length > 0 ? `${architecture} (${names.join(", ")})` : architecture,
+  );
   throw new UnsupportedError(`Architecture ${named.join(", ")} is not supported; supported: ${supported.join("; ")}`);
 }
 

@@ -85,10 +85,24 @@ export interface AttentionSpec {
   readonly latent?: LatentSpec | undefined;
 }
 
-/** down(silu(gate x) * up x). */
+/**
+ * A gated convolution over the last tokens: in(h) gives b, c, x of the model's width each; the output is
+ * out(c * sum of the last `kernel` tokens' b * x, each times its tap), channel by channel. Tokens before the first are zeros.
+ */
+export interface ShortConvSpec {
+  /** Taps, the token's own included. */
+  readonly kernel: number;
+}
+
+/** `swiglu` is silu(gate x) * up x; `relu2` is max(up x, 0) squared, and there is no gate matrix. */
+export type MlpActivation = "swiglu" | "relu2";
+
+/** down(activation). */
 export interface DenseSpec {
   readonly kind: "dense";
   readonly innerSize: number;
+  /** `swiglu` when absent. */
+  readonly activation?: MlpActivation | undefined;
 }
 
 /** Router over `numExperts`, the best `topK` run and are mixed. */
@@ -113,8 +127,8 @@ export interface MoeSpec {
   readonly routerBias?: boolean | undefined;
   /** Biases on gate, up and down of every expert. */
   readonly expertBias?: boolean | undefined;
-  /** Of gate and up; `clamped-swiglu` is min(g, 7) sigmoid(1.702 g) (clamp(u, -7, 7) + 1). */
-  readonly activation?: "swiglu" | "clamped-swiglu" | undefined;
+  /** `swiglu` when absent; `clamped-swiglu` is min(g, 7) sigmoid(1.702 g) (clamp(u, -7, 7) + 1) of gate and up. */
+  readonly activation?: MlpActivation | "clamped-swiglu" | undefined;
   /** An expert that runs for every token, beside the chosen ones, at full width. */
   readonly shared?: SharedExpertSpec | undefined;
 }
@@ -132,11 +146,15 @@ export interface SharedExpertSpec {
   readonly innerSize: number;
   /** Its output is multiplied by sigmoid(sharedRouter h). */
   readonly gated: boolean;
+  /** `swiglu` when absent. */
+  readonly activation?: MlpActivation | undefined;
 }
 
+/** A mixer of tokens (attention or `conv`, not both), then an MLP; a layer may lack either, and one without both adds nothing. */
 export interface LayerSpec {
-  readonly attention: AttentionSpec;
-  readonly mlp: DenseSpec | MoeSpec;
+  readonly attention: AttentionSpec | null;
+  readonly conv?: ShortConvSpec | undefined;
+  readonly mlp: DenseSpec | MoeSpec | null;
   /** RMSNorm on the output of attention and MLP, before the residual add. */
   readonly outputNorms: boolean;
 }
@@ -186,6 +204,9 @@ export type LayerTensor =
   | "oBias"
   | "sinks"
   | "outputGate"
+  | "convIn"
+  | "conv"
+  | "convOut"
   | "qDown"
   | "qDownNorm"
   | "kvDown"

@@ -6,8 +6,11 @@ export interface ByteSource {
   /** What a message calls this source: the URL, the file's name. */
   readonly label: string;
 
-  /** ETag, modification date or the like: another one means other bytes. Absent where it cannot be learnt. */
-  readonly version?: string | undefined;
+  /**
+   * What tells this version of the file from another: a content hash, an ETag, a date, with the size. Equal strings of one
+   * address mean equal bytes, as far as the place says; absent where it says nothing.
+   */
+  readonly version?: string;
 
   /**
    * Total length in bytes.

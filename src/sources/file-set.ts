@@ -7,6 +7,7 @@ import type { ByteSource, FileSet } from "./byte-source.ts";
 import { fileSource } from "./file.ts";
 import { baseName, isGgufName, isSafeFileName, parseSplitName } from "./file-name.ts";
 import { openHttp } from "./http.ts";
+import { withoutQuery } from "./http-address.ts";
 import { isImmutable, statHttp } from "./http-stat.ts";
 import { memorySource } from "./memory.ts";
 import type { SourceHooks } from "./source-hooks.ts";
@@ -64,7 +65,7 @@ function urlFileSet(url: URL, hooks: SourceHooks): FileSet {
       const opened = await openHttp(address.href, hooks, signal);
       if (!("missing" in opened)) return opened;
       if (name !== entry) return undefined;
-      throw new SourceError(`${address.href}: no such file on the server (${opened.missing})`);
+      throw new SourceError(`${withoutQuery(address)}: no such file on the server (${opened.missing})`);
     },
   };
 }
@@ -82,10 +83,6 @@ function decodeName(name: string): string {
   } catch {
     return name;
   }
-}
-
-function withoutQuery(url: URL): string {
-  return url.origin === "null" ? url.href : url.origin + url.pathname;
 }
 
 function pickedFileSet(files: readonly NamedFile[], hooks: SourceHooks): FileSet {

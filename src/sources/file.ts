@@ -9,6 +9,7 @@ import type { SourceHooks } from "./source-hooks.ts";
 export function fileSource(label: string, blob: Blob, hooks: SourceHooks = {}): ByteSource {
   return {
     label,
+    ...(blob instanceof File ? { version: `${blob.lastModified} ${blob.size}` } : {}),
     size: async (signal) => {
       throwIfAborted(signal);
       return blob.size;

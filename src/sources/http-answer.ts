@@ -1,41 +1,107 @@
 /** One HTTP request and its body: sends, counts, and turns failures into passing and lasting ones. No range logic. */
 import { SourceError } from "../errors.ts";
 import { humanBytes } from "../util/math.ts";
-import { TransientFailure } from "./retry.ts";
+import type { HttpAddress } from "./http-address.ts";
+import { retryAfterMs, TransientFailure } from "./retry.ts";
 import type { SourceHooks } from "./source-hooks.ts";
+import { watchStall } from "./stall.ts";
+
+/** Statuses by which a signed address says that its time is over. */
+const EXPIRED: ReadonlySet<number> = new Set([401, 403, 404, 410]);
+
+/** What a request asks for. */
+export interface Exchange {
+  readonly address: HttpAddress;
+  readonly hooks: SourceHooks;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** An answer whose body is still to be read. It ends with the `use` that it was given to. */
+export interface Answer {
+  readonly label: string;
+  readonly response: Response;
+  /** What a message adds to status 401 and 403. */
+  readonly remedy: string | undefined;
+  readonly hooks: SourceHooks;
+  /** To be called for every chunk. */
+  readonly onChunk: (bytes: number) => void;
+}
 
 /**
- * Sends one GET for `length` bytes from `start`.
- * @throws TransientFailure when no answer came; an abort is thrown as `fetch` throws it.
+ * Sends one GET with `headers` and hands the answer to `use`; whatever `use` leaves of the body is cut off.
+ * @throws TransientFailure when no answer came or the connection fell silent; what `use` throws.
  */
-export async function request(
-  url: string,
-  start: number,
-  length: number,
-  hooks: SourceHooks,
-  signal: AbortSignal | undefined,
-): Promise<Response> {
-  const send = hooks.fetch ?? globalThis.fetch;
-  const init: RequestInit = {
-    headers: { Range: `bytes=${start}-${start + length - 1}` },
-    // Chromium's HTTP cache locks an address while one response is written, so parallel ranges of one file would wait
-    // for each other; and gigabytes of weights would push everything else out of it.
-    cache: "no-store",
-    ...(signal ? { signal } : {}),
-  };
+export async function exchange<T>(
+  { address, hooks, signal }: Exchange,
+  headers: Readonly<Record<string, string>>,
+  use: (answer: Answer) => Promise<T>,
+): Promise<T> {
+  const watch = watchStall(hooks.stallTimeoutMs, signal, () => address.lastByteAt);
+  let { target } = address;
+  const ask = (): Promise<Response> => send(address, target, headers, hooks, watch.signal);
   try {
-    return await send(url, init);
+    let response = await ask();
+    if (EXPIRED.has(response.status) && target !== address.url) {
+      await response.body?.cancel();
+      if (address.forget(target)) hooks.onReResolve?.();
+      target = address.url;
+      response = await ask();
+    }
+    watch.touch();
+    const onChunk = (bytes: number): void => {
+      watch.touch();
+      address.lastByteAt = performance.now();
+      hooks.onBytes?.("network", bytes);
+    };
+    const result = await use({ label: address.label, response, remedy: address.access.remedy, hooks, onChunk });
+    address.learn(response);
+    return result;
   } catch (error) {
-    throw new TransientFailure(`no answer to a request for ${length} bytes at ${start} (${reasonOf(error)})`);
+    if (signal?.aborted || !(error instanceof TransientFailure)) throw error;
+    if (address.forget(target)) hooks.onReResolve?.();
+    if (!watch.stalled) throw error;
+    throw new TransientFailure(`nothing came for ${watch.timeoutMs / 1000} s`);
+  } finally {
+    watch.end();
   }
 }
 
-/** The error for an answer that is neither 200 nor 206: passing for overload, lasting for the rest. */
-export function statusError(url: string, response: Response): Error {
+async function send(
+  address: HttpAddress,
+  target: string,
+  headers: Readonly<Record<string, string>>,
+  hooks: SourceHooks,
+  signal: AbortSignal,
+): Promise<Response> {
+  const init: RequestInit = {
+    headers: { ...headers, ...address.headersFor(target) },
+    // Chromium's HTTP cache locks an address while one response is written, so parallel ranges of one file would wait
+    // for each other; and gigabytes of weights would push everything else out of it.
+    cache: "no-store",
+    signal,
+  };
+  try {
+    return await (hooks.fetch ?? globalThis.fetch)(target, init);
+  } catch (error) {
+    throw new TransientFailure(`no answer to a request for ${headers.Range ?? "it"} (${reasonOf(error)})`);
+  }
+}
+
+/** `Range` for `length` bytes from `start`. */
+export function rangeHeader(start: number, length: number): Readonly<Record<string, string>> {
+  return { Range: `bytes=${start}-${start + length - 1}` };
+}
+
+/** The error for an answer that is not the `expected` status: passing for overload, lasting for the rest. */
+export function statusError({ label, response, remedy }: Answer, expected: number): Error {
   const status = `${response.status} ${response.statusText}`.trim();
   const passing = response.status >= 500 || response.status === 429 || response.status === 408;
-  if (passing) return new TransientFailure(`the server answered ${status}`);
-  return new SourceError(`${url}: the server answered ${status} where 206 was expected`);
+  if (passing) {
+    return new TransientFailure(`the server answered ${status}`, retryAfterMs(response.headers.get("retry-after")));
+  }
+  const refused = response.status === 401 || response.status === 403;
+  const more = refused && remedy !== undefined ? `; ${remedy}` : "";
+  return new SourceError(`${label}: the server answered ${status} where ${expected} was expected${more}`);
 }
 
 /**
@@ -44,18 +110,16 @@ export function statusError(url: string, response: Response): Error {
  * @throws TransientFailure when the body ends early; SourceError when it is longer than `target`.
  */
 export async function readBody(
-  url: string,
-  response: Response,
+  answer: Answer,
   target: Uint8Array<ArrayBuffer>,
   position: number,
-  hooks: SourceHooks,
   onPosition?: (position: number) => void,
 ): Promise<void> {
   let at = position;
-  await eachChunk(response, hooks, (chunk) => {
+  await eachChunk(answer, (chunk) => {
     if (at + chunk.length > target.length) {
       throw new SourceError(
-        `${url}: expected a body of ${target.length - position} bytes, got more; is the answer compressed on the way?`,
+        `${answer.label}: expected a body of ${target.length - position} bytes, got more; is the answer compressed on the way?`,
       );
     }
     target.set(chunk, at);
@@ -68,25 +132,18 @@ export async function readBody(
 }
 
 /** The whole body of a 200 answer. @throws SourceError when it is longer than `maxBytes`. */
-export async function readWholeBody(
-  url: string,
-  response: Response,
-  maxBytes: number,
-  hooks: SourceHooks,
-): Promise<Uint8Array<ArrayBuffer>> {
+export async function readWholeBody(answer: Answer, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const { label, response } = answer;
   const declared = Number(response.headers.get("content-length") ?? 0);
   const tooLong = (): SourceError =>
     new SourceError(
-      `${url}: the server ignores Range (status 200) and the file is larger than ${humanBytes(maxBytes)}; ` +
+      `${label}: the server ignores Range (status 200) and the file is larger than ${humanBytes(maxBytes)}; ` +
         "use a server that supports range requests",
     );
-  if (declared > maxBytes) {
-    await response.body?.cancel();
-    throw tooLong();
-  }
+  if (declared > maxBytes) throw tooLong();
   const chunks: Uint8Array[] = [];
   let length = 0;
-  await eachChunk(response, hooks, (chunk) => {
+  await eachChunk(answer, (chunk) => {
     length += chunk.length;
     if (length > maxBytes) throw tooLong();
     chunks.push(chunk);
@@ -104,8 +161,8 @@ export async function readWholeBody(
   return bytes;
 }
 
-/** Hands every chunk to `take`, counting it; when `take` throws, the rest of the body is cancelled. */
-async function eachChunk(response: Response, hooks: SourceHooks, take: (chunk: Uint8Array) => void): Promise<void> {
+/** Hands every chunk to `take`, counting it. */
+async function eachChunk({ response, onChunk }: Answer, take: (chunk: Uint8Array) => void): Promise<void> {
   const reader = response.body?.getReader();
   if (!reader) return;
   for (;;) {
@@ -113,13 +170,8 @@ async function eachChunk(response: Response, hooks: SourceHooks, take: (chunk: U
       throw new TransientFailure(`the connection broke (${reasonOf(error)})`);
     });
     if (done) return;
-    hooks.onBytes?.("network", value.length);
-    try {
-      take(value);
-    } catch (error) {
-      await reader.cancel().catch(() => undefined);
-      throw error;
-    }
+    onChunk(value.length);
+    take(value);
   }
 }
 

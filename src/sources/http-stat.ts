@@ -2,7 +2,8 @@
 import { SourceError } from "../errors.ts";
 import type { FileStat } from "./byte-source.ts";
 import { parseContentRange } from "./content-range.ts";
-import { request, statusError } from "./http-answer.ts";
+import { HttpAddress } from "./http-address.ts";
+import { type Answer, exchange, rangeHeader, statusError } from "./http-answer.ts";
 import { withRetries } from "./retry.ts";
 import type { SourceHooks } from "./source-hooks.ts";
 
@@ -14,9 +15,10 @@ export function isImmutable(url: string): boolean {
   return COMMIT_ADDRESS.test(url);
 }
 
-/** ETag or else modification date; `undefined` when the server sends neither or CORS hides them. */
-export function versionOf(response: Response): string | undefined {
-  return response.headers.get("etag") ?? response.headers.get("last-modified") ?? undefined;
+/** ETag or date, with the size; `undefined` where CORS hides both, or the server sends neither. */
+export function versionOf(response: Response, total: number): string | undefined {
+  const mark = response.headers.get("etag") ?? response.headers.get("last-modified");
+  return mark === null ? undefined : `${mark} ${total}`;
 }
 
 /**
@@ -24,17 +26,20 @@ export function versionOf(response: Response): string | undefined {
  * @throws SourceError when there is no usable answer at the first try; `AbortError`.
  */
 export function statHttp(url: string, hooks: SourceHooks, signal?: AbortSignal): Promise<FileStat | undefined> {
-  return withRetries(url, { ...hooks, retryDelaysMs: [] }, signal, async () => {
-    const response = await request(url, 0, 1, hooks, signal);
-    await response.body?.cancel();
-    if (response.status === 404 || response.status === 403) return undefined;
-    if (response.headers.get("content-type")?.startsWith("text/html")) return undefined;
-    const version = versionOf(response);
-    const total = parseContentRange(response.headers.get("content-range"))?.total;
-    if (response.status === 206 && total !== undefined) return { size: total, version };
-    const length = Number(response.headers.get("content-length") ?? Number.NaN);
-    if (response.status === 200 && Number.isSafeInteger(length)) return { size: length, version };
-    if (!response.ok) throw statusError(url, response);
-    throw new SourceError(`${url}: expected the size of the file, got status ${response.status} without it`);
-  });
+  const address = new HttpAddress(url);
+  return withRetries(address.label, { ...hooks, retryDelaysMs: [] }, signal, () =>
+    exchange({ address, hooks, signal }, rangeHeader(0, 1), async (answer) => statOf(answer)),
+  );
+}
+
+function statOf(answer: Answer): FileStat | undefined {
+  const { response, label } = answer;
+  if (response.status === 404 || response.status === 403) return undefined;
+  if (response.headers.get("content-type")?.startsWith("text/html")) return undefined;
+  if (!response.ok) throw statusError(answer, 206);
+  const total = parseContentRange(response.headers.get("content-range"))?.total;
+  const declared = response.status === 200 ? response.headers.get("content-length") : null;
+  const size = total ?? Number(declared ?? Number.NaN);
+  if (Number.isSafeInteger(size)) return { size, version: versionOf(response, size) };
+  throw new SourceError(`${label}: expected the size of the file, got status ${response.status} without it`);
 }

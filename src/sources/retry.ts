@@ -6,9 +6,29 @@ import type { SourceHooks } from "./source-hooks.ts";
 /** Waits before the second, third and fourth try. Together about what a person waits without reloading the page. */
 const RETRY_DELAYS_MS = [250, 1000, 3000] as const;
 
+/** Longest wait that a server's `Retry-After` may ask for; who wants more is asked earlier, and then given up. */
+const MAX_RETRY_AFTER_MS = 60_000;
+
 /** Thrown by an attempt that is worth repeating; never leaves this folder. */
 export class TransientFailure extends Error {
   override name = "TransientFailure";
+  /** Least wait before the next try, in milliseconds. */
+  readonly waitMs: number;
+
+  constructor(message: string, waitMs = 0) {
+    super(message);
+    this.waitMs = waitMs;
+  }
+}
+
+/**
+ * The wait that a `Retry-After` field asks for, in milliseconds: whole seconds or an HTTP date (RFC 9110, 10.2.3).
+ * 0 for a field that is missing, hidden by CORS, malformed or past; never more than a minute.
+ */
+export function retryAfterMs(value: string | null, now = Date.now()): number {
+  const text = value?.trim() ?? "";
+  const waitMs = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
+  return waitMs > 0 ? Math.min(waitMs, MAX_RETRY_AFTER_MS) : 0;
 }
 
 /**
@@ -36,7 +56,7 @@ export async function withRetries<T>(
         );
       }
       // Jitter, so that parallel reads which broke together do not come back together.
-      await delay(waitMs * (0.75 + Math.random() * 0.5), signal);
+      await delay(Math.max(error.waitMs, waitMs * (0.75 + Math.random() * 0.5)), signal);
       hooks.onRetry?.();
     }
   }

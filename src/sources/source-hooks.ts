@@ -8,8 +8,12 @@ export interface SourceHooks {
   readonly onBytes?: (origin: ByteOrigin, bytes: number) => void;
   /** Called once before every repeated request. */
   readonly onRetry?: () => void;
+  /** Called when the address that a redirect ended at no longer answers, and the first one is asked again. */
+  readonly onReResolve?: () => void;
   /** Stands in for the global `fetch`. */
   readonly fetch?: typeof fetch;
   /** Waits before the second, third, ... try, in milliseconds. */
   readonly retryDelaysMs?: readonly number[];
+  /** Silence after which a connection is cut and the rest asked for again, in milliseconds. Default 20,000. */
+  readonly stallTimeoutMs?: number | undefined;
 }

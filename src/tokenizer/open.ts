@@ -1,17 +1,18 @@
 /** Opens a tokenizer by itself, without the model: of a GGUF file only the header is read, weights need not be there. */
 import { UnsupportedError } from "../errors.ts";
 import { readGgufHeader } from "../formats/gguf-header.ts";
-import { openFileSet } from "../sources/file-set.ts";
+import { openSource } from "../sources/open-source.ts";
 import { loadTokenizer, type ModelTokenizer } from "./load.ts";
 
-type Source = Parameters<typeof openFileSet>[0];
+type Source = Parameters<typeof openSource>[0];
 
 /**
- * @param source absolute address of a `.gguf`, of a `tokenizer.json` or of its folder; picked files; files in memory.
+ * @param source absolute address of a `.gguf`, of a `tokenizer.json` or of its folder; a model on a hub; picked
+ *   files; files in memory.
  * @throws FormatError, SourceError, `AbortError`; UnsupportedError for a vocabulary that cannot be read, or none.
  */
 export async function openTokenizer(source: Source, signal?: AbortSignal): Promise<ModelTokenizer> {
-  const files = openFileSet(folderOf(source));
+  const files = await openSource(folderOf(source), {}, signal);
   const gguf = files.entry === undefined ? undefined : await files.open(files.entry, signal);
   const header = gguf && (await readGgufHeader(gguf, await gguf.size(signal), signal));
   const config = Object.fromEntries(header?.metadata ?? []);

@@ -1,6 +1,7 @@
 /** Text to token ids and back. Which files the vocabulary comes from is `load.ts`; the library is behind `pipeline.ts`. */
 import { FormatError, UsageError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../formats/read-json.ts";
+import { show } from "../util/show.ts";
 import { type AddedToken, readAddedTokens, type Section, TokenFinder } from "./added-tokens.ts";
 import { buildPipeline, missing, type Pipeline } from "./pipeline.ts";
 import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
@@ -183,7 +184,7 @@ function vocabSizeOf(where: string, json: JsonObject, added: readonly AddedToken
   let highest = -1;
   for (const id of [...ids, ...added.map((token) => token.id)]) {
     if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0 || id >= MAX_VOCAB) {
-      throw new FormatError(`${where}: expected token ids from 0 to ${MAX_VOCAB - 1}, got ${JSON.stringify(id)}`);
+      throw new FormatError(`${where}: expected token ids from 0 to ${MAX_VOCAB - 1}, got ${show(id)}`);
     }
     highest = Math.max(highest, id);
   }

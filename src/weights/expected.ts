@@ -2,6 +2,7 @@
 import type { ExpertMatrix } from "../models/family.ts";
 import type {
   AttentionSpec,
+  DenseSpec,
   LatentSpec,
   LayerSpec,
   LayerTensor,
@@ -42,29 +43,49 @@ export function expectedDense(spec: ModelSpec): ExpectedTensor[] {
   return expected;
 }
 
-function layerTensors(layer: LayerSpec, hiddenSize: number): [LayerTensor, Shape, stacked?: number][] {
-  const { numHeads, numKvHeads, headDim, qkNorm, wideQkNorm, qkvBias, outputBias, sinks, outputGate } = layer.attention;
+/** Names and shapes of a layer's tensors; `stacked` as in `ExpectedTensor`. */
+type Tensors = [LayerTensor, Shape, stacked?: number][];
+
+function layerTensors({ attention, conv, mlp, outputNorms }: LayerSpec, hiddenSize: number): Tensors {
+  const tensors: Tensors = [];
+  if (attention || conv) tensors.push(["attnNorm", [hiddenSize]]);
+  if (attention) tensors.push(...attentionTensors(attention, hiddenSize));
+  if (conv) {
+    tensors.push(["convIn", [3 * hiddenSize, hiddenSize]], ["convOut", [hiddenSize, hiddenSize]]);
+    tensors.push(["conv", [hiddenSize, conv.kernel]]);
+  }
+  if (outputNorms && (attention || conv)) tensors.push(["attnOutputNorm", [hiddenSize]]);
+  if (!mlp) return tensors;
+  tensors.push(["mlpNorm", [hiddenSize]]);
+  if (outputNorms) tensors.push(["mlpOutputNorm", [hiddenSize]]);
+  return [...tensors, ...(mlp.kind === "dense" ? denseTensors(mlp, hiddenSize) : moeTensors(mlp, hiddenSize))];
+}
+
+function attentionTensors(attention: AttentionSpec, hiddenSize: number): Tensors {
+  const { numHeads, numKvHeads, headDim, qkNorm, wideQkNorm, qkvBias, outputBias, sinks, outputGate } = attention;
+  if (attention.latent) return latentTensors(attention, attention.latent, hiddenSize);
   const [qRows, kvRows] = [numHeads * headDim, numKvHeads * headDim];
-  const tensors: [LayerTensor, Shape, stacked?: number][] = [
-    ["attnNorm", [hiddenSize]],
-    ["mlpNorm", [hiddenSize]],
+  const tensors: Tensors = [
+    ["q", [qRows, hiddenSize]],
+    ["k", [kvRows, hiddenSize]],
+    ["v", [kvRows, hiddenSize]],
+    ["o", [hiddenSize, qRows]],
   ];
-  if (layer.attention.latent) tensors.push(...latentTensors(layer.attention, layer.attention.latent, hiddenSize));
-  else
-    tensors.push(
-      ["q", [qRows, hiddenSize]],
-      ["k", [kvRows, hiddenSize]],
-      ["v", [kvRows, hiddenSize]],
-      ["o", [hiddenSize, qRows]],
-    );
   if (qkNorm) tensors.push(["qNorm", [headDim]], ["kNorm", [headDim]]);
   if (wideQkNorm) tensors.push(["qNorm", [qRows]], ["kNorm", [kvRows]]);
   if (qkvBias) tensors.push(["qBias", [qRows]], ["kBias", [kvRows]], ["vBias", [kvRows]]);
   if (outputBias) tensors.push(["oBias", [hiddenSize]]);
   if (sinks) tensors.push(["sinks", [numHeads]]);
   if (outputGate) tensors.push(["outputGate", [qRows, hiddenSize]]);
-  if (layer.outputNorms) tensors.push(["attnOutputNorm", [hiddenSize]], ["mlpOutputNorm", [hiddenSize]]);
-  return [...tensors, ...mlpTensors(layer, hiddenSize)];
+  return tensors;
+}
+
+function denseTensors({ innerSize, activation }: DenseSpec, hiddenSize: number): Tensors {
+  const tensors: Tensors = [
+    ["up", [innerSize, hiddenSize]],
+    ["down", [hiddenSize, innerSize]],
+  ];
+  return hasGate(activation) ? [["gate", [innerSize, hiddenSize]], ...tensors] : tensors;
 }
 
 /** Of a layer whose keys and values are made of latents. The heads' parts of `kUp` and `vUp` are stacked. */
@@ -72,9 +93,9 @@ function latentTensors(
   { numHeads, headDim, ropeDims = 0 }: AttentionSpec,
   { rank, valueDim, queryRank, split }: LatentSpec,
   hiddenSize: number,
-): [LayerTensor, Shape, stacked?: number][] {
+): Tensors {
   const plainDim = headDim - ropeDims;
-  const tensors: [LayerTensor, Shape, stacked?: number][] = [
+  const tensors: Tensors = [
     ["q", [numHeads * headDim, queryRank ?? hiddenSize]],
     ["kvDown", [rank + ropeDims, hiddenSize]],
     ["kvDownNorm", [rank]],
@@ -86,15 +107,8 @@ function latentTensors(
   return tensors;
 }
 
-function mlpTensors({ mlp }: LayerSpec, hiddenSize: number): [LayerTensor, Shape][] {
-  if (mlp.kind === "dense") {
-    return [
-      ["gate", [mlp.innerSize, hiddenSize]],
-      ["up", [mlp.innerSize, hiddenSize]],
-      ["down", [hiddenSize, mlp.innerSize]],
-    ];
-  }
-  const tensors: [LayerTensor, Shape][] = [["router", [mlp.numExperts, hiddenSize]]];
+function moeTensors(mlp: MoeSpec, hiddenSize: number): Tensors {
+  const tensors: Tensors = [["router", [mlp.numExperts, hiddenSize]]];
   if (mlp.latentSize !== null) {
     tensors.push(["latentDown", [mlp.latentSize, hiddenSize]], ["latentUp", [hiddenSize, mlp.latentSize]]);
   }
@@ -103,13 +117,23 @@ function mlpTensors({ mlp }: LayerSpec, hiddenSize: number): [LayerTensor, Shape
   return mlp.shared ? [...tensors, ...sharedTensors(mlp.shared, hiddenSize)] : tensors;
 }
 
-function sharedTensors({ innerSize, gated }: SharedExpertSpec, hiddenSize: number): [LayerTensor, Shape][] {
-  const tensors: [LayerTensor, Shape][] = [
-    ["sharedGate", [innerSize, hiddenSize]],
+function sharedTensors({ innerSize, gated, activation }: SharedExpertSpec, hiddenSize: number): Tensors {
+  const tensors: Tensors = [
     ["sharedUp", [innerSize, hiddenSize]],
     ["sharedDown", [hiddenSize, innerSize]],
   ];
+  if (hasGate(activation)) tensors.push(["sharedGate", [innerSize, hiddenSize]]);
   return gated ? [...tensors, ["sharedRouter", [1, hiddenSize]]] : tensors;
+}
+
+/** Whether an MLP of this activation has a gate matrix. */
+export function hasGate(activation: MoeSpec["activation"]): boolean {
+  return activation !== "relu2";
+}
+
+/** An expert's matrices, in the order in which a slot and the stored ranges have them. */
+export function expertMatrices({ activation }: MoeSpec): readonly ExpertMatrix[] {
+  return hasGate(activation) ? ["gate", "up", "down"] : ["up", "down"];
 }
 
 /** Shape of one expert's `matrix`: [inner, width] or, for down, [width, inner]. */

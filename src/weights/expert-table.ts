@@ -5,25 +5,22 @@ import { isPlain, type PlainDType } from "../formats/dtype.ts";
 import type { ExpertMatrix, ExpertPlaces, TensorNames } from "../models/family.ts";
 import type { MoeSpec } from "../models/spec.ts";
 import { alignUp } from "../util/math.ts";
-import { expertShape } from "./expected.ts";
+import { expertMatrices, expertShape } from "./expected.ts";
 import { type ExpertLayout, expertLayout } from "./layout.ts";
 import { numParts, type Packing, packMatrix, packVector } from "./packing.ts";
 import type { ByteRange } from "./ranges.ts";
 import { type StoredMatrix, type StoredVector, storedMatrix, storedVector } from "./stored-matrix.ts";
 
-/** Order of an expert's matrices in the layout. */
-export const EXPERT_MATRICES = ["gate", "up", "down"] as const satisfies readonly ExpertMatrix[];
-
 /** An expert in its slot: its matrices, and behind them its biases as floats where the model has some. */
 export interface SlotLayout extends ExpertLayout {
-  /** Word where the biases of gate, up and down begin. */
-  readonly biasWords?: Readonly<Record<ExpertMatrix, number>>;
+  /** Word where the biases of each matrix begin. */
+  readonly biasWords?: Readonly<Partial<Record<ExpertMatrix, number>>>;
   /** How the stored parts are packed, where they are not whole rows and float biases: plain data, as all of a layout. */
   readonly packing?: SlotPacking;
 }
 
+/** Both in the order of the slot's matrices. */
 export interface SlotPacking {
-  /** In the order of `EXPERT_MATRICES`. */
   readonly matrices: readonly Packing[];
   readonly biases: readonly (Packing & { readonly dtype: PlainDType })[];
 }
@@ -32,7 +29,7 @@ export interface SlotPacking {
 export interface ExpertTable {
   readonly layout: SlotLayout;
   readonly numExperts: number;
-  /** Stored ranges of an expert below `numExperts`: of its matrices in the order of `EXPERT_MATRICES`, then its biases. */
+  /** Stored ranges of an expert below `numExperts`: of its matrices in the order of the slot, then of its biases. */
   readonly rangesOf: (expert: number) => ByteRange[];
 }
 
@@ -50,17 +47,22 @@ export function buildExpertTable(
   hiddenSize: number,
   lookUp: LookUp,
 ): ExpertTable | undefined {
-  const [gate, up, down] = EXPERT_MATRICES.map((matrix) => buildColumn(names, layer, moe, matrix, hiddenSize, lookUp));
-  if (!gate || !up || !down) return undefined;
-  const matrices = expertLayout(gate(0).layout, up(0).layout, down(0).layout);
-  const columns = [gate, up, down];
+  const columns = new Map<ExpertMatrix, Column>();
+  for (const matrix of expertMatrices(moe)) {
+    const column = buildColumn(names, layer, moe, matrix, hiddenSize, lookUp);
+    if (column) columns.set(matrix, column);
+  }
+  const [gate, up, down] = [columns.get("gate"), columns.get("up"), columns.get("down")];
+  if (!up || !down || columns.size < expertMatrices(moe).length) return undefined;
+  const matrices = expertLayout(gate ? gate(0).layout : null, up(0).layout, down(0).layout);
+  const found = [...columns.values()];
   const biases = moe.expertBias ? biasColumns(names, layer, moe, hiddenSize, lookUp) : [];
   if (!biases) return undefined;
   const rangesOf = (expert: number): ByteRange[] => [
-    ...columns.flatMap((column) => column(expert).rangesOf(0, column(expert).layout.rows)),
+    ...found.flatMap((column) => column(expert).rangesOf(0, column(expert).layout.rows)),
     ...biases.map((bias) => bias.rangeOf(expert)),
   ];
-  const layout = { ...(moe.expertBias ? withBiases(matrices) : matrices), ...packingOf(columns, biases) };
+  const layout = { ...(moe.expertBias ? withBiases(matrices) : matrices), ...packingOf(found, biases) };
   return { layout, numExperts: moe.numExperts, rangesOf };
 }
 
@@ -76,37 +78,49 @@ function packingOf(columns: readonly Column[], biases: readonly StoredVector[]):
 
 /**
  * An expert as it lies in its slot, `layout.words * 4` bytes, out of its stored parts.
- * @param stored what the ranges of its table gave: of gate, up and down, then of their biases.
+ * @param stored what the ranges of its table gave: of its matrices in the order of the slot, then of their biases.
  */
 export function packExpert(layout: SlotLayout, stored: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const { biasWords, packing } = layout;
   const packed = new Uint8Array(layout.words * 4);
-  const firstWords = [layout.gateWord, layout.upWord, layout.downWord];
+  const places = placesOf(layout);
   let taken = 0;
-  EXPERT_MATRICES.forEach((name, i) => {
+  places.forEach(({ matrix, word }, i) => {
     const own = packing?.matrices[i] ?? {};
-    const start = (firstWords[i] ?? 0) * 4;
     const parts = stored.slice(taken, taken + numParts(own));
-    packMatrix(layout[name], own, parts, packed.subarray(start, start + layout[name].words * 4));
+    packMatrix(matrix, own, parts, packed.subarray(word * 4, (word + matrix.words) * 4));
     taken += numParts(own);
   });
   if (!biasWords) return packed;
-  EXPERT_MATRICES.forEach((name, i) => {
+  places.forEach(({ name }, i) => {
     const { dtype, ...own } = packing?.biases[i] ?? { dtype: "F32" as const };
     const values = packVector(dtype, own, stored[taken + i] ?? new Uint8Array(0));
-    packed.set(new Uint8Array(values.buffer), biasWords[name] * 4);
+    packed.set(new Uint8Array(values.buffer), (biasWords[name] ?? 0) * 4);
   });
   return packed;
 }
 
-/** `layout` with its biases behind the matrices, each from a whole 16-byte unit on. */
-function withBiases(layout: ExpertLayout): SlotLayout {
-  const up = layout.words + alignUp(layout.gate.rows, 4);
-  const down = up + alignUp(layout.up.rows, 4);
-  return { ...layout, biasWords: { gate: layout.words, up, down }, words: down + alignUp(layout.down.rows, 4) };
+/** The matrices of a slot in their order, and the words where they begin. */
+function placesOf({ gate, up, down, gateWord, upWord, downWord }: ExpertLayout) {
+  const places = [
+    { name: "up", matrix: up, word: upWord },
+    { name: "down", matrix: down, word: downWord },
+  ] as const;
+  return gate ? [{ name: "gate", matrix: gate, word: gateWord } as const, ...places] : places;
 }
 
-/** Biases of every matrix, in the order of `EXPERT_MATRICES`. @throws UnsupportedError unless they are stacked, plain. */
+/** `layout` with its biases behind the matrices, each from a whole 16-byte unit on. */
+function withBiases(layout: ExpertLayout): SlotLayout {
+  const biasWords: Partial<Record<ExpertMatrix, number>> = {};
+  let words = layout.words;
+  for (const { name, matrix } of placesOf(layout)) {
+    biasWords[name] = words;
+    words += alignUp(matrix.rows, 4);
+  }
+  return { ...layout, biasWords, words };
+}
+
+/** Biases of every matrix, in the order of the slot. @throws UnsupportedError unless they are stacked, plain. */
 function biasColumns(
   names: TensorNames,
   layer: number,
@@ -114,7 +128,8 @@ function biasColumns(
   hiddenSize: number,
   lookUp: LookUp,
 ): StoredVector[] | undefined {
-  const columns = EXPERT_MATRICES.map((matrix) => {
+  const matrices = expertMatrices(moe);
+  const columns = matrices.map((matrix) => {
     const places = names.experts(layer, matrix);
     const [rows] = expertShape(moe, matrix, hiddenSize);
     if (places.kind !== "stacked" || places.biasName === undefined) {

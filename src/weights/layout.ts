@@ -105,9 +105,10 @@ function parts(...places: readonly (readonly [at: number, bytes: number])[]): Bl
   return places.map(([at, bytes]) => ({ at, bytes }));
 }
 
-/** One expert's matrices, adjacent in a slot: gate, up, down. Offsets and size in words. */
+/** One expert's matrices, adjacent in a slot: gate, where there is one, then up and down. Offsets and size in words. */
 export interface ExpertLayout {
-  readonly gate: MatrixLayout;
+  /** `null` for experts without a gate; nothing takes its place then. */
+  readonly gate: MatrixLayout | null;
   readonly up: MatrixLayout;
   readonly down: MatrixLayout;
   readonly gateWord: number;
@@ -116,9 +117,9 @@ export interface ExpertLayout {
   readonly words: number;
 }
 
-/** Places an expert's three matrices one after another. */
-export function expertLayout(gate: MatrixLayout, up: MatrixLayout, down: MatrixLayout): ExpertLayout {
-  const upWord = gate.words;
+/** Places an expert's matrices one after another. */
+export function expertLayout(gate: MatrixLayout | null, up: MatrixLayout, down: MatrixLayout): ExpertLayout {
+  const upWord = gate?.words ?? 0;
   const downWord = upWord + up.words;
   return { gate, up, down, gateWord: 0, upWord, downWord, words: downWord + down.words };
 }

@@ -13,6 +13,7 @@ import { type MatrixLayout, matrixLayout } from "./layout.ts";
 import { packMatrix } from "./packing.ts";
 import { type ByteRange, readRange, readRanges } from "./ranges.ts";
 import { expandVector } from "./repack.ts";
+import { checkSkipped, findSkipped } from "./skipped.ts";
 import { type StoredMatrix, storedMatrix } from "./stored-matrix.ts";
 
 export type { TensorRef } from "./expected.ts";
@@ -48,6 +49,8 @@ export interface WeightMap {
   expertRanges(layer: number, expert: number): ByteRange[];
   /** One expert: exactly `expertLayout(layer).words * 4` bytes, its matrices at their word offsets. */
   readExpert(layer: number, expert: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /** Reads what layers left out of the spec would add. @throws UnsupportedError naming one that adds anything at all. */
+  checkSkipped(signal?: AbortSignal): Promise<void>;
 }
 
 /** A dense tensor, found and checked. */
@@ -64,6 +67,7 @@ interface Entry extends ExpectedTensor {
  */
 export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: TensorNames): WeightMap {
   const { entries, tables } = resolve(checkpoint, spec, names);
+  const skipped = findSkipped(checkpoint, names);
   const dense = [...entries.values()].map(({ ref, shape }) => ({ ref, shape }));
   const find = (ref: TensorRef): Entry => {
     const entry = entries.get(keyOf(ref === "head" && spec.tiedEmbeddings ? "embed" : ref));
@@ -112,6 +116,7 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
       const ranges = rangesOf(layer, expert);
       return packExpert(tableOf(layer).layout, await readRanges(checkpoint.shards, ranges, signal));
     },
+    checkSkipped: (signal) => checkSkipped(checkpoint, skipped, signal),
   };
 }
 
@@ -149,11 +154,12 @@ function resolve(
   }
   const tables = new Map<number, ExpertTable>();
   spec.layers.forEach(({ mlp }, layer) => {
-    if (mlp.kind !== "moe" || problems.length > MAX_PROBLEMS) return;
+    if (mlp?.kind !== "moe" || problems.length > MAX_PROBLEMS) return;
     const table = buildExpertTable(names, layer, mlp, spec.hiddenSize, lookUp);
     if (table) tables.set(layer, table);
   });
   if (problems.length > 0) throw new FormatError(describeProblems(checkpoint, problems));
+  for (const { output } of names.skipped ?? []) read.add(output);
   refuseUnread(checkpoint, names, read, spec.architecture);
   return { entries, tables };
 }
@@ -164,9 +170,10 @@ function storedShape([rows, cols]: Shape, stacked: number | undefined): readonly
   return stacked === undefined ? [rows, cols] : [stacked, rows / stacked, cols];
 }
 
-/** Equal, but for a matrix of one row that is stored as a vector. */
+/** Equal, but for dimensions of one: a matrix of one row stored as a vector, taps of channels with a dimension between. */
 function sameShape(stored: readonly number[], expected: readonly number[]): boolean {
-  return stored.join() === expected.join() || (expected[0] === 1 && stored.join() === expected.slice(1).join());
+  const long = (shape: readonly number[]): string => shape.filter((length) => length !== 1).join();
+  return long(stored) === long(expected);
 }
 
 /** @throws UnsupportedError naming a tensor that the model has and the spec knows nothing of. */

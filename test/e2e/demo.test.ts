@@ -163,28 +163,52 @@ describe("the demo", () => {
     await close();
   });
 
-  test("names the error of a bad address, and goes on", async () => {
+  test("names the error of a bad address, and keeps the model that is open", async () => {
     const { page, close } = await openReady("", { expectedErrors: [/404/] });
     await page.locator("#source summary").click();
     await page.locator("#url").fill("models/nowhere.gguf");
     await page.locator("#url").press("Enter");
-    const notice = page.locator(".notice");
-    await notice.waitFor();
+    await page.locator(".notice").waitFor();
     expect(await text(page, ".notice strong")).toBe("SourceError");
     expect(await text(page, ".notice p")).toContain("404");
-    expect(await page.locator("#continue").isDisabled()).toBe(true);
-    await notice.getByRole("button", { name: "Open Octavo Tales instead" }).click();
-    await ready(page);
+    expect(await page.locator("#card").isVisible()).toBe(false);
     await begin(page, GOLDEN.prompt);
     await longerThan(page, 5);
     await close();
   });
 
-  test("opens the address in its query, and files from this machine", async () => {
+  test("names the error of a bad address in its query, and offers its own model", async () => {
+    const { page, close } = await openPage("?model=models/nowhere.gguf", { expectedErrors: [/404/] });
+    await page.locator(".notice").waitFor();
+    expect(await page.locator("#continue").isDisabled()).toBe(true);
+    await page.locator(".notice").getByRole("button", { name: "Open Octavo Tales instead" }).click();
+    await ready(page);
+    await close();
+  });
+
+  test("says what a model is before it loads it, from an address and from this machine", async () => {
     const { page, close } = await openReady(`?model=${MODEL}`);
     expect(await text(page, "#model-name")).toBe("octavo-tales-q8_0.gguf");
+    const before = server.requests.length;
     await page.locator("#source summary").click();
+    await page.locator("#url").fill(MODEL);
+    await page.locator("#url").press("Enter");
+    await page.locator("#card").waitFor();
+    expect(await text(page, "#card-facts")).toMatch(/17\.2 M.*4\.8 M for each token.*64.*8 chosen/);
+    const read = server.requests.slice(before).reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(read).toBeLessThan(6_000_000);
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await overflow(page)).toBe(0);
+    await screenshot(page, "card-phone");
+    await page.setViewportSize({ width: 1280, height: 760 });
+    await screenshot(page, "card-desktop");
+    await page.keyboard.press("Enter"); // the load button has the focus
+    await expect.poll(() => page.locator("#budget-range").inputValue(), SLOW).toBe("50");
+    await ready(page);
+    expect(await slots(page)).toBe(32);
     await page.locator("#files").setInputFiles(join(ROOT, "demo/public", MODEL));
+    await page.locator("#card-budgets input").first().check();
+    await page.locator("#card-load").click();
     await expect.poll(() => text(page, "#model-facts"), SLOW).toMatch(/6 layers, 3 of them with 64 experts/);
     await ready(page);
     await begin(page, GOLDEN.prompt);

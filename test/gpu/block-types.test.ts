@@ -72,7 +72,7 @@ function randomFolder() {
     add(typeof ref === "string" ? hfNames.model(ref) : hfNames.layer(ref.layer, ref.name), shape);
   }
   for (const [layer, { mlp }] of spec.layers.entries()) {
-    for (let expert = 0; mlp.kind === "moe" && expert < mlp.numExperts; expert++) {
+    for (let expert = 0; mlp?.kind === "moe" && expert < mlp.numExperts; expert++) {
       for (const matrix of ["gate", "up", "down"] as const) {
         add(hfExpertName(layer, expert, matrix), expertShape(mlp, matrix, spec.hiddenSize));
       }
@@ -92,7 +92,7 @@ it("agrees with float64, and gives the same bits with all experts resident and w
   const files = openFileSet([{ name: "model.gguf", bytes: twin }]);
   const model = await openModel(files);
   const { gate, up, down } = model.weights.expertLayout(0);
-  expect(new Set([gate.dtype, up.dtype, down.dtype]).size).toBe(3);
+  expect(new Set([gate!.dtype, up.dtype, down.dtype]).size).toBe(3);
 
   const run = async (gpuBudgetBytes?: number): Promise<{ result: Answer; memory: MemoryPlan }> => {
     const options = gpuBudgetBytes === undefined ? {} : { gpuBudgetBytes };

@@ -239,7 +239,7 @@ function randomFolder(layers: Layers, topK: number, tied: boolean): { config: By
     add(typeof ref === "string" ? hfNames.model(ref) : hfNames.layer(ref.layer, ref.name), shape);
   }
   for (const [layer, { mlp }] of spec.layers.entries()) {
-    if (mlp.kind !== "moe") continue;
+    if (mlp?.kind !== "moe") continue;
     for (let expert = 0; expert < mlp.numExperts; expert++) {
       for (const matrix of ["gate", "up", "down"] as const) {
         add(hfExpertName(layer, expert, matrix), expertShape(mlp, matrix, spec.hiddenSize));

@@ -23,9 +23,13 @@ export interface AttentionInput extends HeadCounts {
   readonly window: number | null;
   /** Factor on the scores; 1/sqrt(d) when absent. */
   readonly scale?: number | undefined;
+  /** A score per query head, [H], that takes its share of the softmax and has no value. */
+  readonly sinks?: ArrayLike<number> | undefined;
+  /** The output is multiplied by the sigmoid of these, [T, H, d]. */
+  readonly gates?: ArrayLike<number> | undefined;
 }
 
-/** Every query over the keys j with 0 <= i - j < window; scores are scaled. */
+/** Every query over the keys j with 0 <= i - j < window. */
 export function attention(input: AttentionInput): Float64Array {
   const { q, k, v, positions, window, numHeads, numKvHeads, headDim, scale = 1 / Math.sqrt(headDim) } = input;
   const out = new Float64Array(q.length); // [T, H, d]
@@ -35,18 +39,22 @@ export function attention(input: AttentionInput): Float64Array {
     for (let head = 0; head < numHeads; head++) {
       const query = (t * numHeads + head) * headDim;
       const kvHead = Math.floor(head / (numHeads / numKvHeads));
-      const scores = new Float64Array(pos - first + 1); // [visible keys]
+      const numKeys = pos - first + 1;
+      const scores = new Float64Array(input.sinks ? numKeys + 1 : numKeys); // [visible keys, and the sink]
       for (let j = first; j <= pos; j++) {
         const key = (j * numKvHeads + kvHead) * headDim;
         let dot = 0;
         for (let c = 0; c < headDim; c++) dot += q[query + c]! * k[key + c]!;
         scores[j - first] = dot * scale;
       }
+      if (input.sinks) scores[numKeys] = input.sinks[head]!;
       const weights = softmax(scores); // [visible keys]
       for (let j = first; j <= pos; j++) {
         const value = (j * numKvHeads + kvHead) * headDim;
         for (let c = 0; c < headDim; c++) out[query + c]! += weights[j - first]! * v[value + c]!;
       }
+      if (!input.gates) continue;
+      for (let c = 0; c < headDim; c++) out[query + c]! /= 1 + Math.exp(-input.gates[query + c]!);
     }
   }
   return out;
@@ -61,6 +69,9 @@ export interface PrepareHeadsInput extends HeadCounts, Pick<RopeInput, "dims" | 
   readonly eps: number;
   /** Rotary base; `null` for a layer without positions. */
   readonly ropeTheta: number | null;
+  /** As in `rope`. */
+  readonly ropeDims?: number | undefined;
+  readonly interleaved?: boolean | undefined;
   readonly positions: ArrayLike<number>; // [T]
 }
 

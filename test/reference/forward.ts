@@ -86,6 +86,7 @@ export function createReference(spec: ModelSpec, tensor: TensorProvider): Refere
         eps,
       })); // [T, D], [T, D]
 
+      if (!layer.mlp) throw new Error(`layer ${i} has no MLP: not a model for this reference`);
       if (layer.mlp.kind === "dense") {
         y = denseBlock(h, layer.mlp, weights, hiddenSize); // [T, D]
       } else {
@@ -138,7 +139,7 @@ interface AttentionBlockInput {
 
 function attentionBlock(input: AttentionBlockInput): Float64Array {
   const { h, layer, weights, positions, cache, hiddenSize, eps, factors } = input;
-  const { numHeads, numKvHeads, headDim, window, ropeTheta, qkNorm, qkvBias, scale } = layer.attention;
+  const { numHeads, numKvHeads, headDim, window, ropeTheta, qkNorm, qkvBias, scale } = layer.attention!;
   const projected = (["q", "k", "v"] as const).map((name) => {
     const product = matmul(h, weights(name), hiddenSize); // [T, heads · d]
     return qkvBias ? plus(product, weights(`${name}Bias`)) : product;
@@ -152,9 +153,9 @@ function attentionBlock(input: AttentionBlockInput): Float64Array {
     positions,
     eps,
     ropeTheta,
-    dims: layer.attention.ropeDims,
-    interleaved: layer.attention.ropePairing === "interleaved",
-    scaling: layer.attention.ropeScaling,
+    dims: layer.attention!.ropeDims,
+    interleaved: layer.attention!.ropePairing === "interleaved",
+    scaling: layer.attention!.ropeScaling,
     factors,
     qGain: qkNorm ? weights("qNorm") : null,
     kGain: qkNorm ? weights("kNorm") : null,

@@ -14,6 +14,8 @@ import { expertDown } from "../../src/kernels/expert-down.ts";
 import { expertGateUp } from "../../src/kernels/expert-gate-up.ts";
 import { expertMatmulDown } from "../../src/kernels/expert-matmul-down.ts";
 import { expertMatmulGateUp } from "../../src/kernels/expert-matmul-gate-up.ts";
+import { expertMatmulUp } from "../../src/kernels/expert-matmul-up.ts";
+import { expertUp } from "../../src/kernels/expert-up.ts";
 import type { Finish } from "../../src/kernels/finish.ts";
 import type { Heads } from "../../src/kernels/heads.ts";
 import { KernelHost, type Matrix } from "../../src/kernels/kernel.ts";
@@ -22,6 +24,7 @@ import { matmul } from "../../src/kernels/matmul.ts";
 import { matvec } from "../../src/kernels/matvec.ts";
 import { norm } from "../../src/kernels/norm.ts";
 import { router } from "../../src/kernels/router.ts";
+import { shortConvDecode, shortConvPrefill } from "../../src/kernels/short-conv.ts";
 import type { LayerSlabs, SlotMatrix } from "../../src/kernels/slots.ts";
 import { wideNorm } from "../../src/kernels/wide-norm.ts";
 import { type WatchedGpu, watchGpu } from "../gpu/kernels/watched-gpu.ts";
@@ -64,13 +67,14 @@ async function compiles(count: number, commands: () => Command[]): Promise<void>
 const finishes = (): Finish[] => [
   { kind: "bias", biases: [buffer()] },
   { kind: "scale", factor: 2 },
+  { kind: "relu2" },
   { kind: "add" },
   { kind: "add", gate: { buffer: buffer(), at: 4, stride: 8 } },
 ];
 
 describe("products", () => {
   test("matvec: every finish, and three biases", () =>
-    compiles(5, () => {
+    compiles(6, () => {
       const segment = (i: number) => ({ matrix: matrix(), outAt: i * ROWS });
       const three: Finish = { kind: "bias", biases: [buffer(), buffer(), buffer()] };
       return [
@@ -86,7 +90,7 @@ describe("products", () => {
   });
 
   test("matmul: every finish", () =>
-    compiles(4, () =>
+    compiles(5, () =>
       finishes().map((finish) => {
         const site = { x: buffer(), xAt: 0, xStride: COLS / 4, out: buffer(), outAt: 0, outStride: ROWS };
         return matmul(host, { matrix: matrix(), ...site, step: uniform(), finish })(2);
@@ -163,6 +167,19 @@ describe("experts", () => {
       }),
     ));
 
+  test("no gate, with and without biases, from 1, 2 and 4 slabs", () =>
+    compiles(2 * 2 * 3, () =>
+      [1, 2, 4].flatMap((count) =>
+        [slot(), { ...slot(), biasWord: undefined }].flatMap((up) => {
+          const shared = { layer: slabs(count), up, topK: TOP_K, xAt: 0, act: buffer(), actStride: ROWS };
+          return [
+            expertUp(host, { ...shared, routing: buffer(), routingAt: 0, x: { buffer: buffer() } }),
+            expertMatmulUp(host, { ...shared, tiles: buffer(), pairs: buffer(), x: buffer(), xStride: COLS / 4 })(1),
+          ];
+        }),
+      ),
+    ));
+
   test("router: every scoring, with and without a bias for choosing", () =>
     compiles(4, () =>
       (["softmax", "sigmoid"] as const).flatMap((scoring) =>
@@ -176,6 +193,25 @@ describe("experts", () => {
 });
 
 describe("the rest", () => {
+  test("short convolutions: every storage type of their taps", () => {
+    const dtypes = ["F32", "F16", "BF16"] as const;
+    return compiles(1 + 2 * dtypes.length, () =>
+      dtypes.flatMap((dtype) => {
+        const site = {
+          taps: { ...matrix(), dtype },
+          kernel: 3,
+          ring: { buffer: buffer(), capacity: 4 },
+          bcx: buffer(),
+          bcxStride: 3 * ROWS,
+          out: buffer(),
+          outStride: ROWS,
+          step: uniform(),
+        };
+        return [shortConvDecode(host, site), ...shortConvPrefill(host, site).map((command) => command(2))];
+      }),
+    );
+  });
+
   const site = () => {
     const streams = { xIn: { buffer: buffer() }, xOut: { buffer: buffer() }, h: { buffer: buffer() } };
     return { cols: COLS, eps: 1e-6, inputGain: buffer(), ...streams };

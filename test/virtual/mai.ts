@@ -14,8 +14,7 @@ import type { DType } from "../../src/formats/dtype.ts";
 import type { JsonObject } from "../../src/formats/read-json.ts";
 import { ggufNames, hfNames } from "../../src/models/mai-names.ts";
 import type { ModelSpec, MoeSpec } from "../../src/models/spec.ts";
-import { expectedDense, expertShape, type TensorRef } from "../../src/weights/expected.ts";
-import { EXPERT_MATRICES } from "../../src/weights/expert-table.ts";
+import { expectedDense, expertMatrices, expertShape, type TensorRef } from "../../src/weights/expected.ts";
 import { hfExpertName, maiMetadata } from "../fixtures/mai-twin.ts";
 import { type Blueprint, type Container, type Role, storedType } from "./blueprint.ts";
 import { numElements, type Values, type VirtualTensor } from "./tensor-bytes.ts";
@@ -30,7 +29,7 @@ const GAIN_DEVIATION = 0.1;
 export function maiBlueprint(spec: ModelSpec, container: Container, type: DType): Blueprint {
   const dense = expectedDense(spec).map(({ ref, shape }) => denseTensor(container, type, ref, shape));
   const experts = spec.layers.flatMap(({ mlp }, layer) => {
-    return mlp.kind === "moe" ? expertTensors(spec, container, type, layer, mlp) : [];
+    return mlp?.kind === "moe" ? expertTensors(spec, container, type, layer, mlp) : [];
   });
   const tensors = [...dense, ...experts];
   return { name: spec.name, metadata: maiMetadata(spec), config: maiConfig(spec), tensors };
@@ -70,7 +69,7 @@ function expertTensors(
   layer: number,
   mlp: MoeSpec,
 ): VirtualTensor[] {
-  const matrices = EXPERT_MATRICES.map((matrix) => {
+  const matrices = expertMatrices(mlp).map((matrix) => {
     const shape = expertShape(mlp, matrix, spec.hiddenSize);
     const [, cols] = shape;
     const values = { key: `${layer}.experts.${matrix}`, deviation: 1 / Math.sqrt(cols), mean: 0 };
@@ -92,10 +91,10 @@ function expertTensors(
 
 /** `config.json` that says what `spec` says. */
 function maiConfig(spec: ModelSpec): JsonObject {
-  const attention = spec.layers[0]!.attention;
-  const dense = spec.layers.map(({ mlp }) => mlp).find((mlp) => mlp.kind === "dense");
-  const moe = spec.layers.map(({ mlp }) => mlp).find((mlp) => mlp.kind === "moe");
-  const local = spec.layers.map((layer) => layer.attention).find(({ window }) => window !== null);
+  const attention = spec.layers[0]!.attention!;
+  const dense = spec.layers.map(({ mlp }) => mlp).find((mlp) => mlp?.kind === "dense");
+  const moe = spec.layers.map(({ mlp }) => mlp).find((mlp) => mlp?.kind === "moe");
+  const local = spec.layers.map((layer) => layer.attention!).find(({ window }) => window !== null);
   return {
     architectures: ["MaiForCausalLM"],
     model_type: "mai",
@@ -114,10 +113,10 @@ function maiConfig(spec: ModelSpec): JsonObject {
     scoring_func: "softmax",
     norm_topk_prob: moe?.renormalize,
     routed_scaling_factor: moe?.routingScale,
-    layer_types: spec.layers.map(({ attention: { window } }) =>
-      window === null ? "full_attention" : "sliding_attention",
+    layer_types: spec.layers.map((layer) =>
+      layer.attention!.window === null ? "full_attention" : "sliding_attention",
     ),
-    mlp_layer_types: spec.layers.map(({ mlp }) => (mlp.kind === "moe" ? "sparse" : "dense")),
+    mlp_layer_types: spec.layers.map(({ mlp }) => (mlp?.kind === "moe" ? "sparse" : "dense")),
     sliding_window: local?.window ?? undefined,
     rope_theta: local?.ropeTheta ?? 10_000,
     rms_norm_eps: spec.normEps,

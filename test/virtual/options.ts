@@ -1,7 +1,7 @@
 /** The command line of virtual checkpoints: texts in, a checkpoint with its link and faults out. Runs in Node only. */
 import { parseArgs } from "node:util";
 import { UsageError } from "../../src/errors.ts";
-import { BLOCKS, type DType } from "../../src/formats/dtype.ts";
+import { BLOCKS, type DType, isScaled } from "../../src/formats/dtype.ts";
 import type { Container } from "./blueprint.ts";
 import { ladderCheckpoint, type VirtualCheckpoint, virtualFiles } from "./checkpoint.ts";
 import { FAMILIES, familyBlueprint, familyVocab } from "./families.ts";
@@ -86,9 +86,10 @@ function checkpointOf(
 }
 
 function typeOf(text: string): DType {
-  const known = (Object.keys(BLOCKS) as DType[]).find((dtype) => dtype.toLowerCase() === text.toLowerCase());
+  const types = (Object.keys(BLOCKS) as DType[]).filter((dtype) => !isScaled(dtype)); // those have tensors of scales
+  const known = types.find((dtype) => dtype.toLowerCase() === text.toLowerCase());
   if (known) return known;
-  throw new RangeError(`--type ${text}: expected one of ${Object.keys(BLOCKS).join(", ").toLowerCase()}`);
+  throw new RangeError(`--type ${text}: expected one of ${types.join(", ").toLowerCase()}`);
 }
 
 function containerOf(text: string): Container {

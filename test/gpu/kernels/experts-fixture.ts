@@ -5,7 +5,7 @@ import { type SlabGeometry, Slabs } from "../../../src/pager/slabs.ts";
 import { ABSENT } from "../../../src/pager/slot-table.ts";
 import { expertLayout, type MatrixLayout, matrixLayout } from "../../../src/weights/layout.ts";
 import type { ExpertWeights } from "../../reference/experts.ts";
-import { type Bench, randomMatrix, storableCols } from "./harness.ts";
+import { type Bench, normals, randomMatrix, storableCols } from "./harness.ts";
 
 export interface ExpertSizes {
   /** Storage types of gate, up and down. */
@@ -16,6 +16,17 @@ export interface ExpertSizes {
   readonly numExperts: number;
   readonly numSlots: number;
   readonly numBindings: SlabGeometry["numBindings"];
+  /** Experts without a gate matrix: the gate's storage type is not used. */
+  readonly ungated?: boolean;
+  /** Every matrix with biases, behind the matrices in the slot. */
+  readonly biased?: boolean;
+}
+
+/** An expert's biases, [inner], [inner] and [width]. */
+export interface ExpertBiases {
+  readonly gate: Float32Array;
+  readonly up: Float32Array;
+  readonly down: Float32Array;
 }
 
 export interface RandomExperts {
@@ -29,6 +40,7 @@ export interface RandomExperts {
   readonly slots: Uint32Array;
   readonly resident: readonly number[];
   readonly weights: (expert: number) => ExpertWeights;
+  readonly biases: (expert: number) => ExpertBiases;
 }
 
 /** A storage type in all three matrices, and a mixture; bindings that are all used and some that are not. */
@@ -65,38 +77,48 @@ export function randomExperts(bench: Bench, sizes: ExpertSizes): RandomExperts {
     gate: randomMatrix(random, gateType, inner, width),
     up: randomMatrix(random, upType, inner, width),
     down: randomMatrix(random, downType, width, inner),
+    biases: { gate: normals(random, inner), up: normals(random, inner), down: normals(random, width) },
   }));
-  const layouts = [matrixLayout(gateType, inner, width), matrixLayout(upType, inner, width)] as const;
-  const layout = expertLayout(...layouts, matrixLayout(downType, width, inner));
-  const geometry = { slotBytes: layout.words * 4, numBindings: sizes.numBindings, maxSlots: sizes.numSlots };
+  const gateLayout = sizes.ungated ? null : matrixLayout(gateType, inner, width);
+  const layout = expertLayout(gateLayout, matrixLayout(upType, inner, width), matrixLayout(downType, width, inner));
+  const innerWords = Math.ceil(inner / 4) * 4;
+  const biasWords = { gate: layout.words, up: layout.words + innerWords, down: layout.words + 2 * innerWords };
+  const slotWords = sizes.biased ? biasWords.down + Math.ceil(width / 4) * 4 : layout.words;
+  const geometry = { slotBytes: slotWords * 4, numBindings: sizes.numBindings, maxSlots: sizes.numSlots };
   const slabs = bench.own(new Slabs(bench.gpu.ledger, geometry, sizes.numSlots, "test"));
   const order = shuffled(random.int, sizes.numExperts);
   const slots = new Uint32Array(sizes.numExperts).fill(ABSENT);
   for (const [i, slot] of shuffled(random.int, sizes.numSlots).entries()) {
     const expert = order[i]!;
     slots[expert] = slot;
-    const { gate, up, down } = experts[expert]!;
+    const { gate, up, down, biases } = experts[expert]!;
     const bytes = new Uint8Array(geometry.slotBytes);
-    bytes.set(gate.packed, layout.gateWord * 4);
+    if (gateLayout) bytes.set(gate.packed, layout.gateWord * 4);
     bytes.set(up.packed, layout.upWord * 4);
     bytes.set(down.packed, layout.downWord * 4);
+    for (const matrix of sizes.biased ? (["gate", "up", "down"] as const) : []) {
+      bytes.set(new Uint8Array(biases[matrix].slice().buffer), biasWords[matrix] * 4);
+    }
     const place = slabs.locate(slot);
     bench.gpu.queue.write(place.buffer, place.offset, bytes);
   }
-  const at = ({ dtype, rows, quadsPerRow }: MatrixLayout, word: number) => ({ dtype, rows, quadsPerRow, word });
+  const at = ({ dtype, rows, quadsPerRow }: MatrixLayout, word: number, biasWord: number): SlotMatrix => {
+    return { dtype, rows, quadsPerRow, word, biasWord: sizes.biased ? biasWord : undefined };
+  };
   return {
     width,
     inner,
-    layer: { slabs: slabs.bindings, slotsPerSlab: slabs.slotsPerSlab, slotWords: layout.words },
-    gate: at(layout.gate, layout.gateWord),
-    up: at(layout.up, layout.upWord),
-    down: at(layout.down, layout.downWord),
+    layer: { slabs: slabs.bindings, slotsPerSlab: slabs.slotsPerSlab, slotWords },
+    gate: at(layout.gate ?? layout.up, layout.gateWord, biasWords.gate),
+    up: at(layout.up, layout.upWord, biasWords.up),
+    down: at(layout.down, layout.downWord, biasWords.down),
     slots,
     resident: order.slice(0, sizes.numSlots),
     weights: (expert) => {
       const { gate, up, down } = experts[expert]!;
       return { gate: gate.values, up: up.values, down: down.values };
     },
+    biases: (expert) => experts[expert]!.biases,
   };
 }
 

@@ -12,6 +12,9 @@ export interface HeadSizes {
 export interface HeadChoices {
   readonly qkNorm: boolean;
   readonly positions: boolean;
+  /** Elements that turn, and which of them together. */
+  readonly ropeDims?: number;
+  readonly interleaved?: boolean;
 }
 
 /** The four choices of fragments. */
@@ -26,7 +29,7 @@ const THETA = 10_000;
 export function randomHeads(
   bench: Bench,
   sizes: HeadSizes,
-  { qkNorm, positions }: HeadChoices,
+  { qkNorm, positions, ropeDims, interleaved }: HeadChoices,
   pos: number,
   tokens: number,
 ) {
@@ -35,8 +38,10 @@ export function randomHeads(
   const heads: Heads = {
     ...sizes,
     gains: gains && { q: bench.floats(gains.q), k: bench.floats(gains.k) },
-    rope: positions ? bench.floats(angles(headDim, pos, tokens)) : undefined,
+    rope: positions ? bench.floats(angles(ropeDims ?? headDim, pos, tokens)) : undefined,
     eps: EPS,
+    ropeDims,
+    interleaved,
   };
   const reference = {
     ...sizes,
@@ -44,16 +49,18 @@ export function randomHeads(
     kGain: gains?.k ?? null,
     eps: EPS,
     ropeTheta: positions ? THETA : null,
+    ropeDims,
+    interleaved,
   };
   return { heads, reference };
 }
 
-/** Cosines and sines [tokens, headDim / 2, 2]. */
-function angles(headDim: number, pos: number, tokens: number): Float64Array {
-  const half = headDim / 2;
+/** Cosines and sines [tokens, dims / 2, 2]. */
+function angles(dims: number, pos: number, tokens: number): Float64Array {
+  const half = dims / 2;
   return Float64Array.from({ length: tokens * half * 2 }, (_, i) => {
-    const [t, j] = [Math.floor(i / headDim), Math.floor((i % headDim) / 2)];
-    const angle = (pos + t) * THETA ** ((-2 * j) / headDim);
+    const [t, j] = [Math.floor(i / dims), Math.floor((i % dims) / 2)];
+    const angle = (pos + t) * THETA ** ((-2 * j) / dims);
     return i % 2 === 0 ? Math.cos(angle) : Math.sin(angle);
   });
 }

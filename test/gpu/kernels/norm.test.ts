@@ -4,7 +4,8 @@ import { residualNorm } from "../../reference/norm.ts";
 import { CANARY, inQuads, normals, untouched, useBench, written } from "./harness.ts";
 
 const bench = useBench();
-const KINDS = ["none", "add", "norm"] as const;
+const KINDS = ["none", "add", "norm", "scaled"] as const;
+const FACTOR = 0.22; // of the kind "scaled"
 
 /** Random rows through the kernel and the reference. */
 async function compare(kind: (typeof KINDS)[number], tokens: number, cols: number, eps: number, scale = 1) {
@@ -26,12 +27,13 @@ async function compare(kind: (typeof KINDS)[number], tokens: number, cols: numbe
         : {
             y: bench.floats(inQuads(y, cols)),
             outputGain: kind === "norm" ? bench.floats(inQuads(outputGain, cols)) : undefined,
+            scale: kind === "scaled" ? FACTOR : undefined,
           },
   });
   const [xResult, hResult] = await bench.run([run(tokens)], xOut, h);
   const expected = residualNorm({
     x,
-    y: kind === "none" ? null : y,
+    y: kind === "none" ? null : kind === "scaled" ? Float64Array.from(y, (value) => value * FACTOR) : y,
     outputGain: kind === "norm" ? outputGain : null,
     inputGain,
     eps,

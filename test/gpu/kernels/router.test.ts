@@ -15,10 +15,14 @@ interface Case {
   readonly topK: number;
   readonly renormalize?: boolean;
   readonly routingScale?: number;
+  readonly scoring?: "softmax" | "sigmoid";
+  /** With a random bias that only choosing sees. */
+  readonly biased?: boolean;
 }
 
 /** Logits [tokens, numExperts] through the kernel; its record taken apart. */
-async function run({ tokens, numExperts, topK, renormalize = false, routingScale = 1 }: Case, logits: Float32Array) {
+async function run(at: Case, logits: Float32Array, bias?: Float32Array) {
+  const { tokens, numExperts, topK, renormalize = false, routingScale = 1, scoring } = at;
   const { random } = bench;
   const logitsStride = Math.ceil(numExperts / 4) * 4 + 8;
   const [residencyAt, routingAt] = [random.int(0, 9), random.int(0, 9)];
@@ -29,6 +33,8 @@ async function run({ tokens, numExperts, topK, renormalize = false, routingScale
     topK,
     renormalize,
     routingScale,
+    scoring,
+    bias: bias && bench.floats(bias),
     // A latent vector shares the row with the logits: larger numbers behind them must not be chosen.
     logits: bench.floats(inRows(logits, numExperts, logitsStride, 0, 1e6)),
     logitsStride,
@@ -51,9 +57,10 @@ async function run({ tokens, numExperts, topK, renormalize = false, routingScale
 
 /** Ids, ranks and slots exactly; weights as floats. */
 async function compare(at: Case, logits: Float32Array): Promise<void> {
-  const { numExperts, topK, renormalize = false, routingScale = 1 } = at;
-  const actual = await run(at, logits);
-  const expected = select({ logits, numExperts, topK, renormalize, scale: routingScale });
+  const { numExperts, topK, renormalize = false, routingScale = 1, scoring } = at;
+  const selectionBias = at.biased ? normals(bench.random, numExperts, 0.4) : undefined;
+  const actual = await run(at, logits, selectionBias);
+  const expected = select({ logits, numExperts, topK, renormalize, scale: routingScale, scoring, selectionBias });
   expect(actual.expertIds).toEqual(expected.expertIds);
   expect(actual.slots).toEqual(Uint32Array.from(expected.expertIds, (expert) => actual.residency[expert]!));
   bench.agrees(actual.routingWeights, expected.routingWeights);
@@ -83,6 +90,26 @@ describe("random logits", () => {
     const at = { tokens: random.int(1, 20), numExperts, topK, renormalize: true, routingScale: random.float(0.1, 3) };
     return compare(at, normals(random, at.tokens * numExperts, 2));
   });
+});
+
+describe.each([
+  { scoring: "sigmoid" },
+  { scoring: "sigmoid", biased: true },
+  { scoring: "softmax", biased: true },
+] as const)("$scoring, biased $biased", (kind) => {
+  test.each([
+    { tokens: 1, numExperts: 1, topK: 1, renormalize: true },
+    { tokens: 9, numExperts: 7, topK: 3, renormalize: true, routingScale: 2.5 },
+    { tokens: 3, numExperts: 65, topK: 8 },
+    { tokens: 1, numExperts: 300, topK: 22, renormalize: true },
+  ])(TITLE, (at) => compare({ ...at, ...kind }, normals(bench.random, at.tokens * at.numExperts, 2)));
+});
+
+test("sigmoids that a float32 cannot tell from one are chosen by the lower id", async () => {
+  const at = { tokens: 1, numExperts: 4, topK: 2, scoring: "sigmoid" } as const;
+  const { expertIds, routingWeights } = await run(at, Float32Array.of(-200, 40, 90, 60), new Float32Array(4));
+  expect([...expertIds]).toEqual([1, 2]);
+  expect([...routingWeights]).toEqual([1, 1]);
 });
 
 describe("equal logits: the lower id comes first", () => {

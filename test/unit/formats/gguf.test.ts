@@ -213,7 +213,7 @@ describe("refusals say file, place, expected and got", () => {
     ["the same key twice", makeGguf({ metadata: { a: 1, b: 2 } }).map((x) => (x === 98 ? 97 : x)), /"a" again/],
     ["alignment 0", makeGguf({ metadata: { "general.alignment": 0 }, ...one }), /power of two.*got 0/],
     ["alignment 24", makeGguf({ metadata: { "general.alignment": 24 }, ...one }), /power of two.*got 24/],
-    ["alignment text", makeGguf({ metadata: { "general.alignment": "x" }, ...one }), /power of two.*got x/],
+    ["alignment text", makeGguf({ metadata: { "general.alignment": "x" }, ...one }), /power of two.*got "x"/],
     [
       "value type 99",
       patched({ metadata: { a: 1 } }, 33, 99),

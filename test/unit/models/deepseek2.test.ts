@@ -50,7 +50,7 @@ const moeOf = (checkpoint: Checkpoint): MoeSpec => {
   if (mlp?.kind !== "moe") throw new Error("no experts");
   return mlp;
 };
-const attentionOf = (checkpoint: Checkpoint) => describeModel(checkpoint).spec.layers[0]!.attention;
+const attentionOf = (checkpoint: Checkpoint) => describeModel(checkpoint).spec.layers[0]!.attention!;
 const mapped = (checkpoint: Checkpoint) => {
   const { spec, names } = describeModel(checkpoint);
   return createWeightMap(checkpoint, spec, names);
@@ -61,7 +61,7 @@ const GROWN = 1 + 0.1 * Math.log(4); // mscale at a factor of 4
 describe("GGUF metadata", () => {
   test("V3 in a newer file", () => {
     const { spec } = describeModel(gguf());
-    expect(spec.layers.map(({ mlp }) => mlp.kind)).toEqual(["dense", "moe", "moe"]);
+    expect(spec.layers.map(({ mlp }) => mlp?.kind)).toEqual(["dense", "moe", "moe"]);
     expect(spec.layers[0]?.attention).toMatchObject({
       numHeads: 4,
       numKvHeads: 1,
@@ -72,7 +72,7 @@ describe("GGUF metadata", () => {
       latent: { rank: 256, valueDim: 64, queryRank: 256, split: true },
       yarn: { factor: 4, originalContext: 256, betaFast: 32, betaSlow: 1, truncate: true, size: 1 },
     });
-    expect(spec.layers[0]?.attention.scale).toBeCloseTo(GROWN ** 2 / Math.sqrt(96), 6);
+    expect(spec.layers[0]?.attention?.scale).toBeCloseTo(GROWN ** 2 / Math.sqrt(96), 6);
     expect(spec.layers[1]?.mlp).toEqual({
       kind: "moe",
       numExperts: 16,
@@ -265,8 +265,8 @@ describe("config.json", () => {
       yarn: { factor: 40, originalContext: 128, size: 1 },
       latent: { rank: 32, valueDim: 20, queryRank: 24 },
     });
-    expect(spec.layers[0]?.attention.scale).toBeCloseTo(grown ** 2 / Math.sqrt(24), 12);
-    expect(spec.layers.map(({ mlp }) => mlp.kind)).toEqual(["dense", "moe", "moe"]);
+    expect(spec.layers[0]?.attention?.scale).toBeCloseTo(grown ** 2 / Math.sqrt(24), 12);
+    expect(spec.layers.map(({ mlp }) => mlp?.kind)).toEqual(["dense", "moe", "moe"]);
     expect(moeOf(folder())).toMatchObject({
       scoring: "sigmoid",
       selectionBias: true,
@@ -301,9 +301,9 @@ describe("config.json", () => {
 
   test("V2-Lite", () => {
     const { attention } = describeModel(folder(LITE)).spec.layers[0]!;
-    expect(attention.latent?.queryRank).toBeUndefined();
-    expect(attention.scale).toBeCloseTo((1 + 0.07 * Math.log(40)) ** 2 / Math.sqrt(24), 12);
-    expect(attention.yarn?.size).toBe(1);
+    expect(attention!.latent?.queryRank).toBeUndefined();
+    expect(attention!.scale).toBeCloseTo((1 + 0.07 * Math.log(40)) ** 2 / Math.sqrt(24), 12);
+    expect(attention!.yarn?.size).toBe(1);
     expect(moeOf(folder(LITE))).toMatchObject({
       scoring: "softmax",
       selectionBias: false,
@@ -336,7 +336,7 @@ describe("config.json", () => {
   });
 
   test("dense layers only, or every second one sparse", () => {
-    const kinds = (changes: object) => describeModel(folder(changes)).spec.layers.map(({ mlp }) => mlp.kind);
+    const kinds = (changes: object) => describeModel(folder(changes)).spec.layers.map(({ mlp }) => mlp?.kind);
     expect(kinds({ n_routed_experts: null })).toEqual(["dense", "dense", "dense"]);
     expect(kinds({ first_k_dense_replace: 3 })).toEqual(["dense", "dense", "dense"]);
     expect(kinds({ moe_layer_freq: 2, first_k_dense_replace: 0 })).toEqual(["moe", "dense", "moe"]);

@@ -91,7 +91,7 @@ test.each([
   expect({ ...twin!.spec, name: "" }).toEqual({ ...file!.spec, name: "" });
   expect(twin!.weights.expertBytes).toBe(file!.weights.expertBytes);
   for (const [layer, { mlp }] of file!.spec.layers.entries()) {
-    if (mlp.kind !== "moe") continue;
+    if (mlp?.kind !== "moe") continue;
     const { packing, ...layout } = twin!.weights.expertLayout(layer);
     expect(packing === undefined).toBe(arch === "afmoe");
     expect(layout).toEqual(file!.weights.expertLayout(layer));

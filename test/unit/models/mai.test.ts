@@ -100,9 +100,9 @@ describe("what a checkpoint says", () => {
   test("a model without sparse or without local layers needs none of their fields", () => {
     const none = { num_experts: undefined, moe_latent_size: undefined, num_experts_per_tok: undefined };
     const dense = withConfig(base, { mlp_layer_types: Array(6).fill("dense"), ...none });
-    expect(describeModel(dense).spec.layers.every(({ mlp }) => mlp.kind === "dense")).toBe(true);
+    expect(describeModel(dense).spec.layers.every(({ mlp }) => mlp?.kind === "dense")).toBe(true);
     const global = withConfig(base, { layer_types: Array(6).fill("full_attention"), sliding_window: null });
-    expect(describeModel(global).spec.layers.every(({ attention }) => attention.window === null)).toBe(true);
+    expect(describeModel(global).spec.layers.every(({ attention }) => attention?.window === null)).toBe(true);
   });
 });
 

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { SourceError } from "../../../src/errors.ts";
 import type { ByteSource } from "../../../src/sources/byte-source.ts";
 import { openHttp } from "../../../src/sources/http.ts";
+import { retryAfterMs } from "../../../src/sources/retry.ts";
 import type { SourceHooks } from "../../../src/sources/source-hooks.ts";
 import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
 import { type Behaviour, serveFiles, type TestServer } from "../../fixtures/http-server.ts";
@@ -205,6 +206,72 @@ describe("passing failures", () => {
   });
 });
 
+describe("a connection that falls silent", () => {
+  /** Request number `request` stalls after a share of its body. */
+  const stalls = (request: number, share: number): Behaviour => ({
+    mishap: (n) => (n === request ? { stop: { kind: "stall", share } } : {}),
+  });
+
+  test.each<[string, Behaviour]>([
+    ["before it answers", { mishap: (n) => (n === 1 ? { delayMs: 3000 } : {}) }],
+    ["in mid-body", stalls(1, 0.02)],
+  ])("%s: it is cut, and the rest is asked for", async (_, behaviour) => {
+    const server = await serve(behaviour);
+    const { hooks, retries } = counters({ stallTimeoutMs: 500 });
+    expectEqualBytes(await (await open(server, hooks)).read(0, BIG.length), BIG);
+    expect(retries()).toBe(1);
+  });
+
+  test("a read goes on from the byte reached", async () => {
+    const server = await serve(stalls(2, 0.5));
+    const { hooks, bytes } = counters({ stallTimeoutMs: 500 });
+    expectEqualBytes(await (await open(server, hooks)).read(0, BIG.length), BIG);
+    expect(Number(/=(\d+)/.exec(server.requests[2]?.range ?? "")?.[1])).toBeGreaterThan(PREFIX);
+    expect(bytes()).toBe(BIG.length);
+  });
+
+  test("for ever: the error says for how long", async () => {
+    const server = await serve({ latencyMs: 3000 });
+    const { hooks } = counters({ stallTimeoutMs: 50 });
+    await expect(openHttp(`${server.url}big.bin`, hooks)).rejects.toThrow(
+      /nothing came for 0.05 s; gave up after 4 tr/,
+    );
+  });
+
+  test("a slow answer is not a dead one", async () => {
+    const server = await serve({ latencyMs: 60 });
+    const { hooks, retries } = counters({ stallTimeoutMs: 1000 });
+    await (await open(server, hooks)).read(100_000, 10);
+    expect(retries()).toBe(0);
+  });
+});
+
+describe("Retry-After", () => {
+  test("is waited for", async () => {
+    const server = await serve({ mishap: (n) => (n === 1 ? { status: { code: 429, retryAfterSeconds: 1 } } : {}) });
+    const started = performance.now();
+    await open(server, counters().hooks);
+    expect(performance.now() - started).toBeGreaterThan(950);
+  });
+
+  test("seconds, dates, nonsense, and too much", () => {
+    const now = Date.parse("2026-01-01T00:00:00Z");
+    expect(retryAfterMs("3", now)).toBe(3000);
+    expect(retryAfterMs("Thu, 01 Jan 2026 00:00:05 GMT", now)).toBe(5000);
+    for (const value of [null, "", "soon", "-1", "Wed, 31 Dec 2025 00:00:00 GMT"])
+      expect(retryAfterMs(value, now)).toBe(0);
+    expect(retryAfterMs("86400", now)).toBe(60_000);
+  });
+});
+
+test("secrets in an address stay out of messages, versions name the bytes", async () => {
+  const server = await serve({ etag: () => '"v1"' });
+  const source = await openHttp(`${server.url}big.bin?signature=secret`, {});
+  expect(source).toMatchObject({ label: `${server.url}big.bin`, version: '"v1" 300000' });
+  const failing = await serve({ status: 400 });
+  await expect(openHttp(`${failing.url}big.bin?signature=secret`, {})).rejects.not.toThrow(/secret/);
+});
+
 describe("answers that contradict the request", () => {
   const cases: [string, Behaviour, RegExp][] = [
     ["no Content-Range", { contentRange: () => undefined }, /expected a Content-Range.*Access-Control-Expose-Headers/],
@@ -214,11 +281,12 @@ describe("answers that contradict the request", () => {
     ["no total", { contentRange: (real) => real.replace(/\d+$/, "*") }, /does not tell the file's size/],
     ["a body too long", { bodyDelta: 3, chunked: true }, /expected a body of 65536 bytes, got more/],
     ["a body too short", { bodyDelta: -3, chunked: true }, /body ended after 65533 of 65536 bytes.*gave up/],
+    ["a Content-Length too long", { mishap: () => ({ stop: { kind: "stall", share: 0.9 } }) }, /gave up after 4 tries/],
     ["compressed", { gzip: true }, /gzip-compressed/],
   ];
   test.each(cases)("%s", async (_, behaviour, message) => {
     const server = await serve(behaviour);
-    const failure = openHttp(`${server.url}big.bin`, counters().hooks);
+    const failure = openHttp(`${server.url}big.bin`, counters({ stallTimeoutMs: 200 }).hooks);
     await expect(failure).rejects.toThrow(message);
     await expect(failure).rejects.toBeInstanceOf(SourceError);
   });
@@ -256,6 +324,7 @@ describe("abort", () => {
     const second = new AbortController();
     const started = performance.now();
     const retrying = openHttp(`${failing.url}big.bin`, { retryDelaysMs: [60_000] }, second.signal);
+    await expect.poll(() => failing.requests.length).toBe(1);
     setTimeout(() => second.abort(new Error("enough")), 50);
     await expect(retrying).rejects.toMatchObject({ name: "AbortError", message: "enough" });
     expect(performance.now() - started).toBeLessThan(5000);

@@ -1,7 +1,7 @@
 /** Virtual checkpoints: ranges agree with each other, containers with each other, values with what they are to be. */
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { BLOCKS, type DType } from "../../../src/formats/dtype.ts";
+import { BLOCKS, type DType, isScaled } from "../../../src/formats/dtype.ts";
 import { openCheckpoint } from "../../../src/formats/open-checkpoint.ts";
 import { describeModel } from "../../../src/models/registry.ts";
 import { loadTokenizer } from "../../../src/tokenizer/load.ts";
@@ -17,7 +17,7 @@ import { TINY } from "./tiny.ts";
 
 vi.setConfig({ testTimeout: 60_000 }); // a second's work for one machine alone is many for one that is shared
 
-const DTYPES = Object.keys(BLOCKS) as DType[];
+const DTYPES = (Object.keys(BLOCKS) as DType[]).filter((dtype) => !isScaled(dtype));
 
 function tensorOf(dtype: DType, rowSpread?: number): VirtualTensor {
   const values = { key: "x", deviation: 0.02, mean: 0, ...(rowSpread === undefined ? {} : { rowSpread }) };
@@ -149,7 +149,7 @@ describe("families", () => {
       expect([spec.layers.length, spec.vocabSize]).toEqual([4, 1000]);
       const packed = await map.readExpert(3, 23);
       expect(packed).toHaveLength(map.expertLayout(3).words * 4);
-      expect(map.expertLayout(3).gate.dtype).toBe(type);
+      expect(map.expertLayout(3).gate?.dtype).toBe(type);
       expect(packed.filter((byte) => byte === 0).length).toBeLessThan(packed.length / 4);
     }
   });
@@ -171,7 +171,7 @@ describe("the vocabulary", () => {
     expect(tokenizer!.decode(ids)).toBe(text);
     expect(ids.length).toBeLessThan(text.length * 0.8);
     expect(tokenizer!.vocabSize).toBe(20_000);
-    expect(tokenizer!.encode("<|endoftext|>")).toEqual([19_980]);
+    expect(tokenizer!.encode("<|endoftext|>", { allowSpecial: true })).toEqual([19_980]);
   });
 
   test("of o200k_base's size: every token once, every merge of two earlier tokens, special ids in place", () => {

@@ -59,7 +59,7 @@ test("MAI-Base-1 is what the report says of it", async () => {
   expect(local.mlp).toEqual({ kind: "dense", innerSize: 6656 });
   expect(moe).toMatchObject({ numExperts: 512, topK: 8, latentSize: 3072, innerSize: 5120 });
   expect(global).toMatchObject({ window: null, ropeTheta: null });
-  expect(spec.layers.filter(({ attention }) => attention.window === null)).toHaveLength(13);
+  expect(spec.layers.filter(({ attention }) => attention!.window === null)).toHaveLength(13);
 });
 
 describe("L78 in Q4_0, half a terabyte", async () => {
@@ -74,7 +74,7 @@ describe("L78 in Q4_0, half a terabyte", async () => {
   test("every expert has its own bytes, inside the file and past 2^39", () => {
     const ranges: [start: number, end: number][] = [];
     for (const [layer, { mlp }] of spec.layers.entries()) {
-      if (mlp.kind !== "moe") continue;
+      if (mlp?.kind !== "moe") continue;
       const table = buildExpertTable(names, layer, mlp, spec.hiddenSize, (name) => checkpoint.tensors.get(name))!;
       for (let expert = 0; expert < mlp.numExperts; expert++) {
         for (const { offset, length } of table.rangesOf(expert)) ranges.push([offset, offset + length]);
@@ -102,7 +102,7 @@ describe("L78 in Q4_0, half a terabyte", async () => {
       const expected = new Uint8Array(expertBytes);
       const tensor = { name: matrix, dtype: "Q4_0", shape: [512, rows, cols], values, firstElement: 0 } as const;
       new TensorBytes(1).fill(tensor, 511 * expertBytes, expected);
-      const part = packed.subarray(at, at + layout[matrix].words * 4);
+      const part = packed.subarray(at, at + layout[matrix]!.words * 4);
       expectEqualBytes(unpackRows("Q4_0", part, rows, cols), expected);
     }
   });

@@ -84,7 +84,7 @@ function tensorsOf(header: Omit<Checkpoint, "tensors" | "shards">): Sized[] {
   );
   const experts = (["gate", "up", "down"] as const).flatMap((matrix): Sized[] => {
     const mlp = spec.layers[0]!.mlp;
-    if (mlp.kind !== "moe") throw new Error("no experts");
+    if (mlp?.kind !== "moe") throw new Error("no experts");
     const [rows, cols] = expertShape(mlp, matrix, spec.hiddenSize);
     const places = names.experts(0, matrix);
     if (places.kind === "separate") {

@@ -19,7 +19,7 @@ const truth = await openMai("base-f32").then((checkpoint) => {
   const { spec, names } = describeModel(checkpoint);
   return { spec, weights: createWeightMap(checkpoint, spec, names) };
 });
-const MOE = truth.spec.layers.flatMap(({ mlp }, layer) => (mlp.kind === "moe" ? [{ layer, mlp }] : []));
+const MOE = truth.spec.layers.flatMap(({ mlp }, layer) => (mlp?.kind === "moe" ? [{ layer, mlp }] : []));
 const {
   layer: LAYER,
   mlp: { numExperts: NUM_EXPERTS },
