@@ -6,9 +6,10 @@ import { bundledLicences, literalWorkerUrl } from "./scripts/vite-plugins.ts";
 const ROOT = import.meta.dirname;
 const DEMO = join(ROOT, "demo");
 const WORKER_FILE = "engine.worker.js";
+const IO_WORKER_FILE = "io.worker.js";
 
-// The library: dist/index.js for the page, beside it dist/engine.worker.js, whole in itself, and what reads a tokenizer
-// without a model, loaded when one is asked for. Everything they
+// The library: dist/index.js for the page, beside it dist/engine.worker.js and dist/io.worker.js, each whole in itself,
+// and what reads a tokenizer without a model, loaded when one is asked for. Everything they
 // import is bundled, so a page without a bundler can load them from any path of any static server; that is why
 // package.json has devDependencies only. Not minified: an app's bundler does that, and a stack trace stays readable.
 function library(): UserConfig {
@@ -25,10 +26,10 @@ function library(): UserConfig {
     },
     worker: {
       format: "es",
-      plugins: () => [licences.worker()],
+      plugins: () => [literalWorkerUrl(WORKER_FILE, IO_WORKER_FILE), licences.worker()],
       rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false } },
     },
-    plugins: [literalWorkerUrl(WORKER_FILE), licences.page],
+    plugins: [literalWorkerUrl("index.js", WORKER_FILE), licences.page],
   };
 }
 

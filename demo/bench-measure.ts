@@ -4,6 +4,9 @@
  */
 import { loadModel, type MemoryPlan, type Model, type Session, type Stats } from "../src/index.ts";
 
+/** What is measured is paging from the server: no tier in between, and no model that finds another's cache in use. */
+const AT_THE_SOURCE = { cache: false, ramBudgetBytes: 0 };
+
 export interface BenchOptions {
   readonly model: string;
   /** Shares of expert bytes to hold, the first one is what ratios refer to. */
@@ -75,7 +78,7 @@ export async function measure(options: BenchOptions, say: (text: string) => void
     for (const residency of options.residencies) {
       say(`Loading at ${percent(residency)}…`);
       const start = performance.now();
-      const model = await loadModel(options.model, { gpuBudgetBytes: budgetFor(needs, residency) });
+      const model = await loadModel(options.model, { ...AT_THE_SOURCE, gpuBudgetBytes: budgetFor(needs, residency) });
       const loadMs = performance.now() - start;
       prompt = await promptOf(model, options.promptTokens);
       const session = await model.createSession();
@@ -172,7 +175,7 @@ function leastBytes({ spec }: Model, denseBytes: number, expertBytes: number): n
 
 /** Loads and leaves the model once: what it needs is not known before. */
 async function memoryNeeds(source: string): Promise<MemoryPlan> {
-  const model = await loadModel(source);
+  const model = await loadModel(source, AT_THE_SOURCE);
   const plan = await model.memory();
   await model.dispose();
   return plan;

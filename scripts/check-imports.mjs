@@ -20,10 +20,11 @@ const BELOW = {
   models: ["formats"],
   weights: ["models", "formats", "sources"],
   kernels: ["gpu", "shaders"],
+  tiers: ["weights"],
   pager: ["weights", "gpu"],
-  engine: ["kernels", "pager", "weights", "models", "tokenizer"],
+  engine: ["kernels", "pager", "tiers", "weights", "models", "tokenizer"],
   generate: ["engine"],
-  workers: ["generate", "engine"],
+  workers: ["generate", "engine", "tiers"],
   client: ["errors", "util"],
   index: ["client", "errors"],
   demo: ["index"],
@@ -38,7 +39,7 @@ const PAGE_SIDE = ["client", "index", "demo"];
  */
 const TYPES_ONLY = {
   client: ["models", "engine", "pager", "generate", "tokenizer"],
-  index: ["models", "generate"],
+  index: ["models", "generate", "tiers"],
   workers: ["client"],
   kernels: ["formats"],
 };
@@ -49,7 +50,10 @@ const TYPES_ONLY = {
  */
 const OPEN_FILES = {
   kernels: ["src/weights/layout.ts"], // the layout that kernels read
-  client: ["src/tokenizer/open.ts"], // a tokenizer without a model, loaded when one is asked for
+  client: [
+    "src/tokenizer/open.ts", // a tokenizer without a model, loaded when one is asked for
+    "src/tiers/catalog.ts", // which models are on disk, without a model too
+  ],
   index: ["src/generate/chat-stream.ts"], // text in, text out
 };
 

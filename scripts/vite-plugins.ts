@@ -4,11 +4,11 @@ import { join } from "node:path";
 import type { Plugin } from "vite";
 
 /**
- * Vite writes a worker's address as `new URL(new URL(file, import.meta.url).href, "" + import.meta.url)`, which works in
+ * Makes `fromFile` name the worker `workerFile` beside it so that every bundler sees it. Vite writes a worker's address as `new URL(new URL(file, import.meta.url).href, "" + import.meta.url)`, which works in
  * a page but which other bundlers do not recognise. This restores the one spelling that all of them know,
  * `new Worker(new URL("./file", import.meta.url), { type: "module" })`, so an app's bundler takes the worker along.
  */
-export function literalWorkerUrl(workerFile: string): Plugin {
+export function literalWorkerUrl(fromFile: string, workerFile: string): Plugin {
   const inner = String.raw`(?:"" \+ )?new URL\(\s*"${workerFile}",\s*import\.meta\.url\s*\)\.href`;
   const spelling = String.raw`new URL\(\s*(?:/\* @vite-ignore \*/\s*)?${inner},\s*(?:"" \+ )?import\.meta\.url\s*\)`;
   const vitesSpelling = new RegExp(spelling, "g");
@@ -16,11 +16,11 @@ export function literalWorkerUrl(workerFile: string): Plugin {
     name: "octavo:literal-worker-url",
     enforce: "post",
     generateBundle(_options, bundle) {
-      const index = bundle["index.js"];
-      if (index?.type !== "chunk") return;
-      const found = index.code.match(vitesSpelling)?.length ?? 0;
-      if (found !== 1) this.error(`index.js should start ${workerFile} in one place; found ${found}.`);
-      index.code = index.code.replace(vitesSpelling, `new URL("./${workerFile}", import.meta.url)`);
+      const from = bundle[fromFile];
+      if (from?.type !== "chunk") return;
+      const found = from.code.match(vitesSpelling)?.length ?? 0;
+      if (found !== 1) this.error(`${fromFile} should start ${workerFile} in one place; found ${found}.`);
+      from.code = from.code.replace(vitesSpelling, `new URL("./${workerFile}", import.meta.url)`);
     },
   };
 }

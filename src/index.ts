@@ -1,4 +1,5 @@
 /** The public surface of Octavo: re-exports only. */
+export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
 export { inspectModel, loadModel, Model, Session } from "./client/client.ts";
 export { loadTokenizer } from "./client/tokenizer.ts";
 export type * from "./client/types.ts";
@@ -13,3 +14,4 @@ export {
 } from "./errors.ts";
 export { createChatStream } from "./generate/chat-stream.ts";
 export type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec } from "./models/spec.ts";
+export type { CachedModel } from "./tiers/catalog.ts";

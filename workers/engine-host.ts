@@ -27,7 +27,6 @@ import type {
   StepEvent,
   TraceRow,
 } from "../src/client/types.ts";
-import type { SourceCounts } from "../src/engine/counters.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { inspectFiles } from "../src/engine/inspect.ts";
 import type { Session } from "../src/engine/session.ts";
@@ -38,11 +37,24 @@ import { type Gpu, openGpu } from "../src/gpu/device.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import { openSource } from "../src/sources/open-source.ts";
-import type { SourceHooks } from "../src/sources/source-hooks.ts";
 import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
+import { CallTable } from "./call-table.ts";
+import { IoClient, type IoPlace } from "./io-client.ts";
+import type { Source } from "./io-protocol.ts";
+import { cacheWanted, checkTierOptions, defaultRamBytes } from "./tier-options.ts";
 
-type Source = Parameters<EngineHostApi["load"]>[0];
+/** How often a running model tells the disk cache which experts it used; a tab that is closed loses no more. */
+const NOTE_USES_EVERY_MS = 10_000;
+
+/** What the worker has that an engine does not look for itself. */
+export interface HostPlace extends IoPlace {
+  readonly gpu: GPU | undefined;
+  /** Gibibytes, as far as the browser tells. */
+  readonly deviceMemory?: number | undefined;
+  /** The user asked for little traffic. */
+  readonly saveData?: boolean | undefined;
+}
 
 interface Generation {
   readonly ids: AsyncGenerator<number, void, undefined>;
@@ -50,18 +62,20 @@ interface Generation {
 }
 
 export class EngineHost implements EngineHostApi {
-  readonly #navigatorGpu: GPU | undefined;
-  readonly #calls = new Map<number, AbortController>();
+  readonly #place: HostPlace;
+  readonly #calls = new CallTable();
   readonly #sessions = new Map<number, Session>();
   readonly #generations = new Map<number, Generation>();
-  readonly #sourceCounts: SourceCounts = { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0, reResolved: 0 };
+  readonly #warming = new AbortController();
   #nextId = 1;
+  #notedMs = 0;
   #gpu: Gpu | undefined;
+  #io: IoClient | undefined;
   #engine: Engine | undefined;
   #tokenizer: ModelTokenizer | undefined;
 
-  constructor(navigatorGpu: GPU | undefined) {
-    this.#navigatorGpu = navigatorGpu;
+  constructor(place: HostPlace) {
+    this.#place = place;
   }
 
   load(
@@ -70,23 +84,29 @@ export class EngineHost implements EngineHostApi {
     callId: number,
     onProgress: ((progress: LoadProgress) => void) | null,
   ): Promise<{ spec: ModelSpec; adapter: AdapterSummary }> {
-    return this.#abortable(callId, async (signal) => {
-      if (this.#engine) throw new UsageError("This worker has a model already. Start another with loadModel.");
+    return this.#calls.run(callId, async (signal) => {
+      if (this.#io) throw new UsageError("This worker has a model already. Start another with loadModel.");
+      checkTierOptions(source, options);
       const report = (phase: LoadProgress["phase"], loadedBytes = 0, totalBytes = 0) =>
         onProgress?.({ phase, loadedBytes, totalBytes });
       report("header");
-      const files = await openSource(source, this.#sourceHooks(options.stallTimeoutMs), signal);
+      const io = await this.#openIo(source, options, signal);
+      const { files } = io;
       const checkpoint = await openCheckpoint(files, signal);
       const { spec, names } = describeModel(checkpoint);
       const weights = createWeightMap(checkpoint, spec, names);
       this.#tokenizer = await loadTokenizer(files, checkpoint, signal);
       report("device");
-      const gpu = await openGpu(this.#navigatorGpu, { stockLimits: options.stockLimits ?? false });
+      const gpu = await openGpu(this.#place.gpu, { stockLimits: options.stockLimits ?? false });
       try {
         signal.throwIfAborted();
+        const popular = await io.setExperts(checkpoint, weights, spec);
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
-        const settings = { ...options, signal, onProgress: onBytes, sourceCounts: this.#sourceCounts };
+        const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
+        const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
+        const settings = { ...options, ...tiers, signal, onProgress: onBytes };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
+        void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
       } catch (error) {
         gpu.destroy();
         throw error;
@@ -94,13 +114,14 @@ export class EngineHost implements EngineHostApi {
       this.#gpu = gpu;
       const { denseBytes } = this.#engine.memory();
       report("ready", denseBytes, denseBytes);
+      if (options.backgroundFill && !this.#place.saveData) await io.setFill(true);
       return { spec, adapter: gpu.facts };
     });
   }
 
   inspect(source: Source, options: WireInspectOptions, callId: number): Promise<ModelInspection> {
     const { stallTimeoutMs, ...wanted } = options;
-    return this.#abortable(callId, (signal) => {
+    return this.#calls.run(callId, (signal) => {
       return inspectFiles((hooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
     });
   }
@@ -113,11 +134,11 @@ export class EngineHost implements EngineHostApi {
   }
 
   prefill(sessionId: number, tokenIds: readonly number[], callId: number): Promise<Float32Array> {
-    return this.#abortable(callId, async (signal) => moved(await this.#session(sessionId).prefill(tokenIds, signal)));
+    return this.#step(callId, async (signal) => moved(await this.#session(sessionId).prefill(tokenIds, signal)));
   }
 
   decode(sessionId: number, tokenId: number, callId: number): Promise<Float32Array> {
-    return this.#abortable(callId, async (signal) => moved(await this.#session(sessionId).decode(tokenId, signal)));
+    return this.#step(callId, async (signal) => moved(await this.#session(sessionId).decode(tokenId, signal)));
   }
 
   async rewind(sessionId: number, length: number): Promise<void> {
@@ -142,7 +163,7 @@ export class EngineHost implements EngineHostApi {
   }
 
   generateNext(generationId: number, callId: number): Promise<number | null> {
-    return this.#abortable(callId, async (signal) => {
+    return this.#step(callId, async (signal) => {
       const generation = this.#generations.get(generationId);
       if (!generation) return null;
       generation.signal = signal;
@@ -173,7 +194,13 @@ export class EngineHost implements EngineHostApi {
   }
 
   async stats(): Promise<Stats> {
+    await this.#io?.refreshCounts();
     return this.#loaded().stats();
+  }
+
+  async setFill(state: "on" | "off"): Promise<void> {
+    this.#loaded();
+    await this.#io?.setFill(state === "on");
   }
 
   async memory(): Promise<MemoryPlan> {
@@ -205,7 +232,7 @@ export class EngineHost implements EngineHostApi {
   }
 
   async cancel(callId: number): Promise<void> {
-    this.#calls.get(callId)?.abort();
+    this.#calls.cancel(callId);
   }
 
   async disposeSession(sessionId: number): Promise<void> {
@@ -215,37 +242,36 @@ export class EngineHost implements EngineHostApi {
   }
 
   async dispose(): Promise<Readonly<Record<string, number>>> {
-    for (const call of this.#calls.values()) call.abort();
+    this.#calls.cancelAll();
+    this.#warming.abort();
+    await this.#noteUses().catch(() => {}); // a hint for the next visit
     this.#engine?.dispose();
+    await this.#io?.close().catch(() => {}); // what could not be stored is fetched again
     const left = this.#gpu?.ledger.byOwner() ?? {};
     this.#gpu?.destroy();
     return left;
   }
 
-  async #abortable<T>(callId: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const controller = new AbortController();
-    this.#calls.set(callId, controller);
-    try {
-      return await run(controller.signal);
-    } finally {
-      this.#calls.delete(callId);
-    }
+  /** A step: slots are no longer filled on a guess, and now and then it is noted which experts were used. */
+  #step<T>(callId: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.#warming.abort();
+    return this.#calls.run(callId, async (signal) => {
+      const result = await run(signal);
+      if (performance.now() - this.#notedMs > NOTE_USES_EVERY_MS) void this.#noteUses().catch(() => {});
+      return result;
+    });
   }
 
-  #sourceHooks(stallTimeoutMs: number | undefined): SourceHooks {
-    const counts = this.#sourceCounts;
-    return {
-      stallTimeoutMs,
-      onBytes: (origin, bytes) => {
-        counts[`${origin}Bytes`] += bytes;
-      },
-      onRetry: () => {
-        counts.retries += 1;
-      },
-      onReResolve: () => {
-        counts.reResolved += 1;
-      },
-    };
+  async #openIo(source: Source, options: WireLoadOptions, signal: AbortSignal): Promise<IoClient> {
+    const { diskQuotaBytes, stallTimeoutMs } = options;
+    const wanted = { cache: cacheWanted(source, options, this.#place), diskQuotaBytes, stallTimeoutMs };
+    this.#io = await IoClient.open(source, wanted, this.#place, signal);
+    return this.#io;
+  }
+
+  async #noteUses(): Promise<void> {
+    this.#notedMs = performance.now();
+    if (this.#engine) await this.#io?.noteUses(this.#engine.useCounts());
   }
 
   #loaded(): Engine {

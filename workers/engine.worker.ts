@@ -2,4 +2,19 @@
 import { expose } from "comlink";
 import { EngineHost } from "./engine-host.ts";
 
-expose(new EngineHost(navigator.gpu));
+/** Parts of the worker's navigator that not every browser, nor TypeScript, has. */
+const { deviceMemory, connection } = navigator as { deviceMemory?: number; connection?: { saveData?: boolean } };
+
+const startIoWorker = (): Worker =>
+  new Worker(new URL("./io.worker.ts", import.meta.url), { type: "module", name: "octavo-io" });
+
+expose(
+  new EngineHost({
+    gpu: navigator.gpu,
+    storage: navigator.storage,
+    locks: navigator.locks,
+    saveData: connection?.saveData,
+    startIoWorker: typeof Worker === "undefined" ? undefined : startIoWorker,
+    deviceMemory,
+  }),
+);

@@ -6,7 +6,8 @@
 import { proxy, type Remote, releaseProxy, wrap } from "comlink";
 import { DeviceError, rebuildError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { wireSource } from "./model-source.ts";
+import { askToPersist } from "./cached-models.ts";
+import { isRemote, wireSource } from "./model-source.ts";
 import type { EngineHostApi } from "./protocol.ts";
 import type {
   AdapterSummary,
@@ -46,6 +47,7 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   const border = new Border(startWorker(workerUrl));
   const listener = onProgress ? proxy(onProgress) : null;
   try {
+    if (isRemote(where) && wire.cache !== false) void askToPersist().catch(() => {}); // a wish, not a need
     const { spec, adapter } = await border.call(signal, (host, callId) => host.load(where, wire, callId, listener));
     return new Model(border, spec, adapter);
   } catch (error) {
@@ -125,6 +127,11 @@ export class Model {
   /** Cumulative counters since the load; each is documented at `Stats`. */
   stats(): Promise<Stats> {
     return this.#border.call(undefined, (host) => host.stats());
+  }
+
+  /** Starts or stops the background fill of the disk cache; `stats().fillState` says how it stands. */
+  setFill(state: "on" | "off"): Promise<void> {
+    return this.#border.call(undefined, (host) => host.setFill(state));
   }
 
   /** How the GPU budget is spent, and its smallest and largest useful values, in bytes. */

@@ -30,6 +30,11 @@ export function wireSource(source: ModelSource, base?: string): WireSource {
   }
 }
 
+/** Whether it is read over the network: an address, or a model on a hub. */
+export function isRemote(source: WireSource): source is string | HubSource {
+  return typeof source === "string" || "repo" in source;
+}
+
 /** `undefined` for a text that is no id of a model on a hub. @throws UsageError for one that begins as such. */
 export function parseHubId(text: string): HubSource | undefined {
   const [, endpoint, path, tree] = HUB_PAGE.exec(text) ?? [];

@@ -62,6 +62,7 @@ export interface EngineHostApi {
   chatFormat(): Promise<ChatFormat>;
 
   stats(): Promise<Stats>;
+  setFill(state: "on" | "off"): Promise<void>;
   memory(): Promise<MemoryPlan>;
   setBudget(gpuBudgetBytes: number): Promise<MemoryPlan>;
   advice(): Promise<Advice>;

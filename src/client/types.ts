@@ -22,6 +22,7 @@ export type {
   ResponseStats,
   Stats,
   StepEvent,
+  TierStats,
   TraceRow,
 } from "../engine/types.ts";
 export type { ChatPart, ChatStream } from "../generate/chat-stream.ts";
@@ -87,6 +88,17 @@ export interface LoadOptions {
   readonly prefetch?: "none" | "next-layer";
   /** Load every expert at the start and look none up: for a device that holds them all, and to measure paging against. */
   readonly allResident?: boolean;
+  /**
+   * Keep what is read in the browser's storage for the next visit. Default: true for addresses where the browser lets
+   * this page store, false otherwise; picked files and memory are at hand already.
+   */
+  readonly cache?: boolean;
+  /** Most bytes on disk for all cached models of this origin. Default: four fifths of what the browser grants. */
+  readonly diskQuotaBytes?: number;
+  /** Host memory for experts that were read before. Default: a quarter of the device's memory; 0 for sources in memory. */
+  readonly ramBudgetBytes?: number;
+  /** Fetch the other experts to disk while nothing else is fetched. Default false. Not begun when the user saves data. */
+  readonly backgroundFill?: boolean;
   /** Take no optional GPU feature and no larger limit, as the smallest device would give. Default false. */
   readonly stockLimits?: boolean;
   readonly signal?: AbortSignal;

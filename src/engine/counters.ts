@@ -1,16 +1,34 @@
 /** The engine's own counters; with the pager's, the queue's and the ledger's they make `Stats`. */
-import type { Gpu } from "../gpu/device.ts";
-import type { Pager } from "../pager/pager.ts";
+import type { Parts } from "./parts.ts";
 import type { Reach } from "./run-ahead.ts";
-import type { Gauge, ResponseStats, Stats } from "./types.ts";
+import type { Gauge, ResponseStats, Stats, TierStats } from "./types.ts";
 
-/** Bytes and retries of the sources; the caller that opens them keeps the count. */
-export interface SourceCounts {
-  networkBytes: number;
-  fileBytes: number;
-  memoryBytes: number;
-  retries: number;
-  reResolved: number;
+/** What the tiers below the slots and RAM count: sources, fetch queue, disk cache. Whoever opens them keeps the count. */
+export type SourceCounts = { -readonly [K in keyof TierStats]: TierStats[K] };
+
+export function newSourceCounts(): SourceCounts {
+  return {
+    networkBytes: 0,
+    fileBytes: 0,
+    memoryBytes: 0,
+    retries: 0,
+    reResolved: 0,
+    fetchRequests: 0,
+    fetchesMerged: 0,
+    fetchesJoined: 0,
+    diskBytes: 0,
+    diskHits: 0,
+    corruptBlocks: 0,
+    uncheckedFiles: 0,
+    cacheBytes: 0,
+    cacheWriteBytes: 0,
+    cacheEvictions: 0,
+    cacheRefusals: 0,
+    cacheDisabled: "off",
+    cachedExperts: 0,
+    fillState: "off",
+    ioWorker: false,
+  };
 }
 
 export interface EngineCounts {
@@ -55,8 +73,7 @@ export function newCounts(): EngineCounts {
 export interface Books {
   readonly counts: EngineCounts;
   readonly sources: SourceCounts;
-  readonly pager: Pager;
-  readonly gpu: Gpu;
+  readonly parts: Parts;
   readonly reach: Reach;
   readonly kvBytes: number;
 }
@@ -68,6 +85,12 @@ const GAUGES: readonly Gauge[] = [
   "kvBytes",
   "runAheadLayers",
   "extraGuesses",
+  "ramHeldBytes",
+  "cacheBytes",
+  "cacheDisabled",
+  "cachedExperts",
+  "fillState",
+  "ioWorker",
 ];
 
 /** `sum` and what `after` counts beyond `before`; the time to first token is the last one. */
@@ -77,11 +100,12 @@ export function withAdded(sum: ResponseStats | undefined, before: Stats, after: 
   return { ...Object.fromEntries(added), timeToFirstTokenMs: after.timeToFirstTokenMs };
 }
 
-export function snapshot({ counts, sources, pager, gpu, reach, kvBytes }: Books): Stats {
+export function snapshot({ counts, sources, parts: { gpu, pager, ram }, reach, kvBytes }: Books): Stats {
   return {
     ...counts,
     ...gpu.queue.counts,
     ...pager.counts,
+    ...ram.counts,
     ...sources,
     runAheadLayers: reach.layers,
     extraGuesses: reach.hints,

@@ -10,8 +10,10 @@ import type { ModelSpec } from "../models/spec.ts";
 import type { Advice } from "../pager/governor.ts";
 import { type PagedLayer, Pager } from "../pager/pager.ts";
 import { DEFAULT_POLICY, POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
+import { RamTier } from "../tiers/ram-tier.ts";
+import type { ReadExpert } from "../tiers/read-expert.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
-import { type SourceCounts, snapshot } from "./counters.ts";
+import { newSourceCounts, type SourceCounts, snapshot } from "./counters.ts";
 import { loadDeviceWeights } from "./device-weights.ts";
 import { createKvCache } from "./kv-cache.ts";
 import { type MemoryNeeds, memoryNeeds, planMemory, sessionBytes } from "./memory-plan.ts";
@@ -39,6 +41,10 @@ export interface EngineOptions {
   readonly prefetch?: Prefetch | undefined;
   /** Load every expert at the start and never look one up: what paging is measured against. Needs the full budget. */
   readonly allResident?: boolean | undefined;
+  /** Reads experts for the slots. Default: the weight map's own read. */
+  readonly readExpert?: ReadExpert | undefined;
+  /** Host memory for experts that were read before. Default 0: none is kept. */
+  readonly ramBudgetBytes?: number | undefined;
   readonly tuning?: Tuning | undefined;
   /** Tokens of a prefill chunk. */
   readonly prefillChunk?: number | undefined;
@@ -80,13 +86,7 @@ export class Engine implements SessionHost {
     this.#needs = needs;
     this.#plan = plan;
     this.#options = options;
-    this.#sources = options.sourceCounts ?? {
-      networkBytes: 0,
-      fileBytes: 0,
-      memoryBytes: 0,
-      retries: 0,
-      reResolved: 0,
-    };
+    this.#sources = options.sourceCounts ?? newSourceCounts();
   }
 
   /**
@@ -149,8 +149,7 @@ export class Engine implements SessionHost {
   stats(): Stats {
     const kvBytes = [...this.#sessions.keys()].reduce((sum, session) => sum + session.kvBytes, 0);
     const { counts, runAhead } = this.steps;
-    const { pager } = this.parts;
-    return snapshot({ counts, sources: this.#sources, pager, gpu: this.gpu, reach: runAhead.reach, kvBytes });
+    return snapshot({ counts, sources: this.#sources, parts: this.parts, reach: runAhead.reach, kvBytes });
   }
 
   /** Whether more slots would help, or fewer do, by what was decoded of late. */
@@ -160,6 +159,28 @@ export class Engine implements SessionHost {
 
   residency(): ResidencyLayer[] {
     return this.parts.pager.residentFlags();
+  }
+
+  /**
+   * Puts experts into free slots while nobody waits for a step: per MoE layer the likeliest first. Ends early, without
+   * an error, when `signal` fires.
+   */
+  async warmUp(experts: readonly (readonly number[])[], signal: AbortSignal): Promise<void> {
+    const { pager } = this.parts;
+    for (const [moe, likely] of experts.entries()) {
+      await this.exclusive(async () => {
+        const { stallMs } = pager.counts;
+        const first = likely.slice(0, pager.numSlots(moe));
+        if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], signal).catch(() => {});
+        pager.counts.stallMs = stallMs; // nobody waited
+        pager.takeChanges(); // nor are these the next step's misses
+      });
+    }
+  }
+
+  /** Tokens that chose each expert since the load: the experts of all MoE layers, one layer after another. */
+  useCounts(): Uint32Array<ArrayBuffer> {
+    return this.parts.pager.useCounts();
   }
 
   /** Calls `listener` after every step. */
@@ -180,6 +201,7 @@ export class Engine implements SessionHost {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const session of [...this.#sessions.keys()]) session.dispose();
+    this.parts.ram.clear();
     this.gpu.queue.dispose();
     this.gpu.ledger.destroyAll();
   }
@@ -264,6 +286,7 @@ function checkOptions(options: EngineOptions, spec: ModelSpec): void {
     extraGuesses = "auto",
     prefetch = "none",
     contextLength = 1,
+    ramBudgetBytes = 0,
   } = options;
   if (!POLICY_NAMES.includes(policy)) {
     throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
@@ -277,6 +300,7 @@ function checkOptions(options: EngineOptions, spec: ModelSpec): void {
   if (extraGuesses !== "auto" && !(Number.isInteger(extraGuesses) && extraGuesses >= 0 && extraGuesses <= MAX_HINTS)) {
     throw new UsageError(`extraGuesses is ${extraGuesses}; expected "auto" or a whole number from 0 to ${MAX_HINTS}.`);
   }
+  if (!(ramBudgetBytes >= 0)) throw new UsageError(`ramBudgetBytes is ${ramBudgetBytes}; expected bytes, 0 or more.`);
   checkContext(Math.min(contextLength, spec.contextLength), spec.contextLength);
 }
 
@@ -306,11 +330,15 @@ async function buildParts(
   onBytes(0);
   await weights.checkSkipped(options.signal);
   const deviceWeights = await loadDeviceWeights(gpu, weights, options.signal, onBytes);
+  const ram = new RamTier(
+    options.readExpert ?? ((layer, expert, { signal }) => weights.readExpert(layer, expert, signal)),
+    options.ramBudgetBytes ?? 0,
+  );
   const layers = moeLayers(spec);
   const paged = layers.map(({ layer, mlp: { numExperts, topK } }, moe): PagedLayer => {
     const geometry = needs.layers[moe]?.geometry;
     if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
-    return { layer, numExperts, topK, geometry, read: (expert, signal) => weights.readExpert(layer, expert, signal) };
+    return { layer, numExperts, topK, geometry, read: (expert, read) => ram.read(layer, expert, read) };
   });
   const ropeFactors =
     spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);
@@ -325,6 +353,7 @@ async function buildParts(
     host: new KernelHost(gpu, options.tuning ?? (gpu.facts.isFallback ? SOFTWARE_TUNING : GPU_TUNING)),
     weights: deviceWeights,
     scratch,
+    ram,
     pager,
     allResident: options.allResident ?? false,
     expertLayouts: layers.map(({ layer }) => weights.expertLayout(layer)),

@@ -11,6 +11,7 @@ import type { LayerSlabs, SlotMatrix } from "../kernels/slots.ts";
 import { wideNorm } from "../kernels/wide-norm.ts";
 import type { AttentionSpec, LayerTensor, ModelSpec, MoeSpec } from "../models/spec.ts";
 import type { Pager } from "../pager/pager.ts";
+import type { RamTier } from "../tiers/ram-tier.ts";
 import type { SlotLayout } from "../weights/expert-table.ts";
 import type { MatrixLayout } from "../weights/layout.ts";
 import type { DeviceWeights } from "./device-weights.ts";
@@ -24,6 +25,7 @@ export interface Parts {
   readonly host: KernelHost;
   readonly weights: DeviceWeights;
   readonly scratch: Scratch;
+  readonly ram: RamTier;
   readonly pager: Pager;
   /** Every expert is in the slot of its number for good: nothing is looked up, watched or replayed. */
   readonly allResident: boolean;

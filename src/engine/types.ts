@@ -56,7 +56,19 @@ export interface ResidencyLayer {
 }
 
 /** What `Stats` has that is a state, not a count. */
-export type Gauge = "gpuBytes" | "gpuBytesTotal" | "gpuBytesPeak" | "kvBytes" | "runAheadLayers" | "extraGuesses";
+export type Gauge =
+  | "gpuBytes"
+  | "gpuBytesTotal"
+  | "gpuBytesPeak"
+  | "kvBytes"
+  | "runAheadLayers"
+  | "extraGuesses"
+  | "ramHeldBytes"
+  | "cacheBytes"
+  | "cacheDisabled"
+  | "cachedExperts"
+  | "fillState"
+  | "ioWorker";
 
 /**
  * The counters of one response: of everything that its session ran since the first `prefill` after the last generated
@@ -64,8 +76,44 @@ export type Gauge = "gpuBytes" | "gpuBytesTotal" | "gpuBytesPeak" | "kvBytes" | 
  */
 export type ResponseStats = Omit<Stats, Gauge>;
 
+/** What the tiers below the slots and RAM count. Sizes in bytes. */
+export interface TierStats {
+  /** Bytes read from the network, from picked files, from memory. */
+  readonly networkBytes: number;
+  readonly fileBytes: number;
+  readonly memoryBytes: number;
+  /** Reads repeated after a failed or broken connection. */
+  readonly retries: number;
+  /** Times that the address which a redirect ended at no longer answered, and the first one was asked again. */
+  readonly reResolved: number;
+  /** Reads of the network, files or memory; ranges that travelled in another's read, or joined one under way. */
+  readonly fetchRequests: number;
+  readonly fetchesMerged: number;
+  readonly fetchesJoined: number;
+  /** Bytes read from the disk cache, and experts that came from it whole. */
+  readonly diskBytes: number;
+  readonly diskHits: number;
+  /** Blocks of the disk cache that failed their check and were fetched again. */
+  readonly corruptBlocks: number;
+  /** Cached files that were used unasked, because their server did not answer whether they are still the same. */
+  readonly uncheckedFiles: number;
+  /** Size of this model's disk cache, bytes written to it, experts evicted from it, blocks that found no room. */
+  readonly cacheBytes: number;
+  readonly cacheWriteBytes: number;
+  readonly cacheEvictions: number;
+  readonly cacheRefusals: number;
+  /** Why the disk cache is not written: "off" when it was not asked for, a reason, or "" while it is. */
+  readonly cacheDisabled: string;
+  /** Experts that the disk cache holds whole. */
+  readonly cachedExperts: number;
+  /** What the background fill does. */
+  readonly fillState: "off" | "running" | "full" | "failed" | "done";
+  /** Whether bytes are fetched, checked and repacked in a worker of their own. */
+  readonly ioWorker: boolean;
+}
+
 /** Cumulative counters since load. Times in milliseconds, sizes in bytes. */
-export interface Stats {
+export interface Stats extends TierStats {
   /** Tokens that went through prefill, and the time it took. */
   readonly prefillTokens: number;
   readonly prefillMs: number;
@@ -106,15 +154,12 @@ export interface Stats {
   readonly prefetchesWasted: number;
   /** Time during which a step could not go on because expert bytes were on their way. */
   readonly stallMs: number;
-  /** Bytes read from the network, from picked files, from memory; and what of them were experts. */
-  readonly networkBytes: number;
-  readonly fileBytes: number;
-  readonly memoryBytes: number;
+  /** Bytes of experts that reached the slots, from wherever. */
   readonly expertBytesFetched: number;
-  /** Reads repeated after a failed or broken connection. */
-  readonly retries: number;
-  /** Times that the address which a redirect ended at no longer answered, and the first one was asked again. */
-  readonly reResolved: number;
+  /** Experts that came from the RAM tier, their bytes, and the bytes that it holds now. */
+  readonly ramHits: number;
+  readonly ramBytes: number;
+  readonly ramHeldBytes: number;
   /** Bytes of live GPU buffers by owner ("dense", "slots", "kv", "scratch", "staging", "tables"), now and at their peak. */
   readonly gpuBytes: Readonly<Record<string, number>>;
   readonly gpuBytesTotal: number;

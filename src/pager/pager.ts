@@ -11,6 +11,12 @@ import { createPolicy, type EvictionPolicy, type PolicyName } from "./policy.ts"
 import { type SlabGeometry, Slabs } from "./slabs.ts";
 import { ABSENT, SlotTable } from "./slot-table.ts";
 
+/** How urgent a read is, and when it is no longer wanted. */
+export interface ExpertReadOptions {
+  readonly signal: AbortSignal | undefined;
+  readonly priority: "demand" | "guess";
+}
+
 /** One MoE layer as the pager sees it. */
 export interface PagedLayer {
   /** Index in the model. */
@@ -18,8 +24,8 @@ export interface PagedLayer {
   readonly numExperts: number;
   readonly topK: number;
   readonly geometry: SlabGeometry;
-  /** The bytes of one expert in slot layout. */
-  readonly read: (expert: number, signal: AbortSignal | undefined) => Promise<Uint8Array<ArrayBuffer>>;
+  /** The bytes of one expert in slot layout, which the pager does not change. */
+  readonly read: (expert: number, options: ExpertReadOptions) => Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** Experts wanted of one MoE layer (by its number among the MoE layers). Guesses may come to nothing. */
@@ -53,6 +59,8 @@ export interface PagingChange {
 interface LayerState {
   readonly spec: PagedLayer;
   readonly policy: EvictionPolicy;
+  /** Tokens that chose each expert since the load. */
+  readonly uses: Uint32Array<ArrayBuffer>;
   /** Fetched on a guess and not used yet. */
   readonly guessed: Set<number>;
   table: SlotTable;
@@ -60,7 +68,10 @@ interface LayerState {
   changes: PagingChange;
 }
 
-const PARALLEL_READS = 6; // what browsers give one HTTP/1.1 host
+/** Reads under way may hold so many bytes; the fetch queue behind them orders and joins what is asked for together. */
+const READ_AHEAD_BYTES = 64 * 2 ** 20;
+const MIN_PARALLEL_READS = 6; // what browsers give one HTTP/1.1 host
+const MAX_PARALLEL_READS = 64;
 
 export class Pager {
   readonly counts: PagerCounts = {
@@ -76,11 +87,14 @@ export class Pager {
   /** Words of one layer's row in the residency table. */
   readonly residencyStride: number;
   readonly #gpu: Gpu;
+  readonly #parallelReads: number;
   readonly #layers: LayerState[];
   #step = 0;
 
   constructor(gpu: Gpu, layers: readonly PagedLayer[], policy: PolicyName, slotsPerLayer: number) {
     this.#gpu = gpu;
+    const reads = Math.floor(READ_AHEAD_BYTES / Math.max(1, ...layers.map(({ geometry }) => geometry.slotBytes)));
+    this.#parallelReads = Math.min(MAX_PARALLEL_READS, Math.max(MIN_PARALLEL_READS, reads));
     this.residencyStride = Math.max(1, ...layers.map(({ numExperts }) => numExperts));
     this.residency = gpu.ledger.create(
       "tables",
@@ -91,6 +105,7 @@ export class Pager {
     this.#layers = layers.map((spec) => ({
       spec,
       policy: createPolicy(policy, spec.numExperts),
+      uses: new Uint32Array(spec.numExperts),
       guessed: new Set(),
       changes: { fetched: [], evicted: [] },
       ...emptySlots(gpu, spec, slotsPerLayer),
@@ -138,10 +153,10 @@ export class Pager {
     const start = performance.now();
     const stop = new AbortController();
     const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-    const limit = createLimiter(PARALLEL_READS);
+    const limit = createLimiter(this.#parallelReads);
     const load = async ({ moe, expert, guess }: (typeof missing)[number]) => {
       const bytes = await this.#state(moe)
-        .spec.read(expert, until)
+        .spec.read(expert, { signal: until, priority: guess ? "guess" : "demand" })
         .catch((error: unknown) => {
           if (guess && !until.aborted) return undefined; // the step can do without; a demand will ask again
           throw error;
@@ -168,11 +183,17 @@ export class Pager {
 
   /** Tells the policy of MoE layer `moe` what the tokens that the clock counted last chose there. */
   touch(moe: number, uses: ReadonlyMap<number, Use>): void {
-    const { policy, guessed } = this.#state(moe);
+    const { policy, guessed, uses: total } = this.#state(moe);
     for (const [expert, { count, back }] of uses) {
+      total[expert] = (total[expert] ?? 0) + count;
       policy.touch(expert, this.#step, count, back);
       if (guessed.delete(expert)) this.counts.prefetchesUseful += 1;
     }
+  }
+
+  /** Tokens that chose each expert since the load, layer by layer. */
+  useCounts(): Uint32Array<ArrayBuffer> {
+    return Uint32Array.from(this.#layers.flatMap(({ uses }) => [...uses]));
   }
 
   /** What was fetched and evicted in every MoE layer since the last call. */

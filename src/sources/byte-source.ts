@@ -25,6 +25,12 @@ export interface ByteSource {
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
 }
 
+/** What a folder tells of a file without reading it. */
+export interface FileStat {
+  readonly size: number;
+  readonly version: string | undefined;
+}
+
 /** A folder of named files: a URL prefix, a set of picked files, or memory. */
 export interface FileSet {
   /** What a message calls this folder. */
@@ -32,6 +38,12 @@ export interface FileSet {
 
   /** The file `name`, or `undefined` when the folder does not have it. @throws SourceError when that cannot be learnt. */
   open(name: string, signal?: AbortSignal): Promise<ByteSource | undefined>;
+
+  /**
+   * Size and version of the file `name` without its bytes: `undefined` when there is none, "immutable" when its address
+   * says that it never changes. Absent where opening costs nothing. @throws SourceError, without a second try.
+   */
+  stat?(name: string, signal?: AbortSignal): Promise<FileStat | "immutable" | undefined>;
 
   /** Name of the file the user pointed at (`model.gguf`), or `undefined` when they pointed at a folder. */
   readonly entry: string | undefined;

@@ -8,6 +8,7 @@ import { fileSource } from "./file.ts";
 import { baseName, isGgufName, isSafeFileName, parseSplitName } from "./file-name.ts";
 import { openHttp } from "./http.ts";
 import { withoutQuery } from "./http-address.ts";
+import { isImmutable, statHttp } from "./http-stat.ts";
 import { memorySource } from "./memory.ts";
 import type { SourceHooks } from "./source-hooks.ts";
 
@@ -53,6 +54,11 @@ function urlFileSet(url: URL, hooks: SourceHooks): FileSet {
   return {
     label: withoutQuery(isFile ? url : folder),
     entry,
+    stat: async (name, signal) => {
+      checkName(name);
+      const { href } = name === entry ? url : childOf(folder, name);
+      return isImmutable(href) ? "immutable" : statHttp(href, hooks, signal);
+    },
     open: async (name, signal) => {
       checkName(name);
       const address = name === entry ? url : childOf(folder, name);

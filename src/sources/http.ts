@@ -19,6 +19,7 @@ import {
   readWholeBody,
   statusError,
 } from "./http-answer.ts";
+import { versionOf } from "./http-stat.ts";
 import { memorySource } from "./memory.ts";
 import { withRetries } from "./retry.ts";
 import type { SourceHooks } from "./source-hooks.ts";
@@ -83,12 +84,6 @@ async function openRanged(address: HttpAddress, answer: Answer): Promise<ByteSou
   await readBody(answer, prefix, 0);
   const identity = { total: range.total, etag: response.headers.get("etag") };
   return withVersion(rangedSource(address, identity, prefix, hooks), versionOf(response, range.total));
-}
-
-/** ETag or date, with the size; `undefined` where CORS hides both, or the server sends neither. */
-function versionOf(response: Response, total: number): string | undefined {
-  const mark = response.headers.get("etag") ?? response.headers.get("last-modified");
-  return mark === null ? undefined : `${mark} ${total}`;
 }
 
 function withVersion(source: ByteSource, version: string | undefined): ByteSource {

@@ -58,20 +58,30 @@ export async function openHub(place: HubPlace, hooks: SourceHooks, signal?: Abor
   return {
     label: path === undefined ? place.repo : `${place.repo}/${path}`,
     entry: path?.slice(folder.length),
+    // The listing has just said it.
+    stat: async (name) => {
+      const file = fileOf(repository, folder, name);
+      return file && { size: file.bytes, version: file.hash };
+    },
     open: (name, openSignal) => openFile(repository, folder, name, hooks, openSignal),
   };
 }
 
 /** The file beside the entry, else in the root, where the files that all storage types share are. */
+function fileOf({ files }: Repository, folder: string, name: string): HubFile | undefined {
+  return files.get(folder + name) ?? files.get(name);
+}
+
 async function openFile(
-  { place, endpoint, commit, files, access }: Repository,
+  repository: Repository,
   folder: string,
   name: string,
   hooks: SourceHooks,
   signal: AbortSignal | undefined,
 ): Promise<ByteSource | undefined> {
   if (!isSafeFileName(name)) throw new UsageError(`"${name}" is no file name inside the model's folder`);
-  const file = files.get(folder + name) ?? files.get(name);
+  const { place, endpoint, commit, access } = repository;
+  const file = fileOf(repository, folder, name);
   if (!file) return undefined;
   const path = file.path.split("/").map(encodeURIComponent).join("/");
   const opened = await openHttp(`${endpoint}/${place.repo}/resolve/${commit}/${path}`, hooks, signal, access);

@@ -11,7 +11,7 @@ import { type ExpectedTensor, expectedDense, type Shape, type TensorRef } from "
 import { buildExpertTable, type ExpertTable, packExpert, type SlotLayout } from "./expert-table.ts";
 import { type MatrixLayout, matrixLayout } from "./layout.ts";
 import { packMatrix } from "./packing.ts";
-import { readRange, readRanges } from "./ranges.ts";
+import { type ByteRange, readRange, readRanges } from "./ranges.ts";
 import { expandVector } from "./repack.ts";
 import { checkSkipped, findSkipped } from "./skipped.ts";
 import { type StoredMatrix, storedMatrix } from "./stored-matrix.ts";
@@ -45,6 +45,8 @@ export interface WeightMap {
   readVector(ref: TensorRef, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>>;
   /** Layout that all experts of `layer` share. @throws UsageError when the layer has none. */
   expertLayout(layer: number): SlotLayout;
+  /** Where the parts of an expert are stored, in the order that `packExpert` takes them. @throws UsageError. */
+  expertRanges(layer: number, expert: number): ByteRange[];
   /** One expert: exactly `expertLayout(layer).words * 4` bytes, its matrices at their word offsets. */
   readExpert(layer: number, expert: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
   /** Reads what layers left out of the spec would add. @throws UnsupportedError naming one that adds anything at all. */
@@ -77,6 +79,11 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     if (table) return table;
     throw new UsageError(`Layer ${layer} has no experts`);
   };
+  const rangesOf = (layer: number, expert: number): ByteRange[] => {
+    const table = tableOf(layer);
+    if (Number.isInteger(expert) && expert >= 0 && expert < table.numExperts) return table.rangesOf(expert);
+    throw new UsageError(`Layer ${layer} has experts 0 to ${table.numExperts - 1}, not ${expert}`);
+  };
   const matrix = (ref: TensorRef): StoredMatrix => {
     const { stored } = find(ref);
     if (!stored) throw new UsageError(`${keyOf(ref)} is a vector, not a matrix`);
@@ -104,12 +111,10 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
       return expandVector(plainDtype(tensor), await readRange(checkpoint.shards, range, signal));
     },
     expertLayout: (layer) => tableOf(layer).layout,
+    expertRanges: rangesOf,
     readExpert: async (layer, expert, signal) => {
-      const { layout, numExperts, rangesOf } = tableOf(layer);
-      if (!Number.isInteger(expert) || expert < 0 || expert >= numExperts) {
-        throw new UsageError(`Layer ${layer} has experts 0 to ${numExperts - 1}, not ${expert}`);
-      }
-      return packExpert(layout, await readRanges(checkpoint.shards, rangesOf(expert), signal));
+      const ranges = rangesOf(layer, expert);
+      return packExpert(tableOf(layer).layout, await readRanges(checkpoint.shards, ranges, signal));
     },
     checkSkipped: (signal) => checkSkipped(checkpoint, skipped, signal),
   };

@@ -34,6 +34,8 @@ async function bodyText(folder: string): Promise<string> {
   const text = (await page.getAttribute("body", "data-outcome")) ?? "";
   await close();
   await server.close();
+  // Without it the engine's worker would do the I/O, and answer all the same.
+  expect(server.requests.some(({ path, status }) => /io\.worker[^/]*\.js$/.test(path) && status === 200)).toBe(true);
   return text.trim();
 }
 
@@ -53,7 +55,13 @@ describe("the packed module", () => {
     const kinds = new Set(files.filter((file) => file.includes(".")).map((file) => file.replace(/^.*?\./, ".")));
     expect([...kinds].sort()).toEqual([".d.ts", ".js", ".json", ".md", ".worker.js"]);
     expect(files).toEqual(
-      expect.arrayContaining(["LICENSE", "dist/index.js", "dist/engine.worker.js", "dist/index.d.ts"]),
+      expect.arrayContaining([
+        "LICENSE",
+        "dist/index.js",
+        "dist/engine.worker.js",
+        "dist/io.worker.js",
+        "dist/index.d.ts",
+      ]),
     );
   });
 
@@ -64,7 +72,7 @@ describe("the packed module", () => {
     for (const file of readdirSync(join(installed, "dist")).filter((name) => name.endsWith(".js"))) {
       const text = readFileSync(join(installed, "dist", file), "utf8");
       expect(text).not.toMatch(/^(import|export)\b.*\bfrom "(?!\.\/)[^"]*";$/m);
-      if (file === "engine.worker.js") expect(text).not.toMatch(/^(import|export)\b.*\bfrom "[^"]*";$/m);
+      if (file.endsWith(".worker.js")) expect(text).not.toMatch(/^(import|export)\b.*\bfrom "[^"]*";$/m);
     }
   });
 
@@ -97,7 +105,9 @@ describe("the packed module", () => {
     const outDir = join(app, "bundled-dist");
     await build({ root: join(app, "bundled"), base: "./", configFile: false, logLevel: "error", build: { outDir } });
     const scripts = readdirSync(join(outDir, "assets")).filter((file) => file.endsWith(".js"));
-    expect(scripts.some((file) => file.startsWith("engine.worker"))).toBe(true);
+    for (const worker of ["engine.worker", "io.worker"]) {
+      expect(scripts.some((file) => file.startsWith(worker))).toBe(true);
+    }
     expect(await bodyText(outDir)).toBe("SourceError rebuilt");
   });
 

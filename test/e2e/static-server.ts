@@ -63,7 +63,7 @@ function answer(
   };
   const file = findFile(routes, path);
   if (!file) return end(404);
-  const { size } = statSync(file);
+  const { size, mtime } = statSync(file);
   const span = range === undefined ? ([0, size - 1] as const) : parseRange(range, size);
   if (!span) return end(416, { "Content-Range": `bytes */${size}` });
   const [first, last] = span;
@@ -73,6 +73,7 @@ function answer(
     "Content-Type": TYPES[extname(file)] ?? "application/octet-stream",
     "Content-Length": bytes,
     "Accept-Ranges": "bytes",
+    "Last-Modified": mtime.toUTCString(),
     ...(status === 206 ? { "Content-Range": `bytes ${first}-${last}/${size}` } : {}),
   });
   if (bytes === 0 || request.method === "HEAD") response.end();

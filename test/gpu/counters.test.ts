@@ -1,12 +1,13 @@
 /** Every counter against something counted elsewhere: the service that served, the events, the plan, the clock. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { newSourceCounts, type SourceCounts } from "../../src/engine/counters.ts";
 import type { Engine, EngineOptions } from "../../src/engine/engine.ts";
 import type { Session } from "../../src/engine/session.ts";
 import type { MemoryPlan, Stats, StepEvent } from "../../src/engine/types.ts";
 import { generate } from "../../src/generate/generate.ts";
 import { loadModel } from "../../src/index.ts";
 import { openFileSet } from "../../src/sources/file-set.ts";
-import { answer, budgetFor, openModel, type SharedDevice, shareDevice } from "./engines.ts";
+import { type Answer, answer, budgetFor, difference, openModel, type SharedDevice, shareDevice } from "./engines.ts";
 import { fetchJson, type MaiGolden } from "./fixtures.ts";
 import { fetchFolder, Service } from "./service.ts";
 
@@ -30,18 +31,12 @@ interface Rig {
   readonly session: Session;
   readonly events: StepEvent[];
   /** What the source hooks counted. */
-  readonly source: {
-    networkBytes: number;
-    fileBytes: number;
-    memoryBytes: number;
-    retries: number;
-    reResolved: number;
-  };
+  readonly source: SourceCounts;
 }
 
 async function withEngine(options: EngineOptions, run: (rig: Rig) => Promise<void>): Promise<void> {
   const service = new Service(folder);
-  const source = { networkBytes: 0, fileBytes: 0, memoryBytes: 0, retries: 0, reResolved: 0 };
+  const source = newSourceCounts();
   const files = openFileSet(service.url, {
     fetch: service.fetch,
     retryDelaysMs: [1, 1],
@@ -333,6 +328,26 @@ describe("bytes", () => {
       expect(stats.expertBytesFetched).toBe(0); // no expert is read before one is chosen
     }
   });
+});
+
+it("experts that lost their slot come from the RAM tier, within its budget, and change no bit", async () => {
+  const run = async (ramBudgetBytes: number) => {
+    const seen = { network: 0, stats: {} as Partial<Stats>, answer: { ids: [], bits: [] } as Answer };
+    await withEngine({ gpuBudgetBytes: plan.minBudgetBytes, ramBudgetBytes }, async ({ engine, session, service }) => {
+      seen.answer = await answer(session, prompt, STEPS);
+      seen.stats = engine.stats();
+      seen.network = service.servedBytes;
+    });
+    return seen;
+  };
+  const [without, held] = [await run(0), await run(1 << 20)];
+  expect(difference(held.answer, without.answer)).toBe("");
+  expect(without.stats).toMatchObject({ ramHits: 0, ramBytes: 0, ramHeldBytes: 0 });
+  const { ramHits = 0, ramBytes = 0, ramHeldBytes = 0 } = held.stats;
+  expect(ramHits).toBeGreaterThan(0);
+  expect(ramHeldBytes).toBeGreaterThan(0);
+  expect(ramHeldBytes).toBeLessThanOrEqual(1 << 20);
+  expect(without.network - held.network).toBe(ramBytes); // F32: an expert takes as many bytes in its slot as in the file
 });
 
 describe("the routing trace", () => {

@@ -1,0 +1,120 @@
+/** Ranges of files through the cache: blocks, repeated ranges, and a file that changes under a visit's feet. */
+import { expect, test } from "vitest";
+import { SourceError } from "../../../src/errors.ts";
+import type { ByteSource, FileSet } from "../../../src/sources/byte-source.ts";
+import { FetchQueue } from "../../../src/tiers/fetch-queue.ts";
+import { ModelCache } from "../../../src/tiers/model-cache.ts";
+import { BLOCK_BYTES, ModelFiles } from "../../../src/tiers/model-files.ts";
+import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
+import { MemoryStore } from "../../fixtures/memory-store.ts";
+
+const SIZE = 4 * BLOCK_BYTES + 1000;
+const file = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (i >> 11)) & 255);
+const demand = { priority: "demand" } as const;
+
+/** A folder of one file `a` whose address never changes, with the reads it was asked for. */
+function folder(version: () => string, immutable = true) {
+  const reads: string[] = [];
+  const origin: FileSet = {
+    label: "https://models.test/",
+    entry: undefined,
+    ...(immutable ? { stat: async () => "immutable" as const } : {}),
+    open: async (name): Promise<ByteSource | undefined> =>
+      name === "a"
+        ? {
+            label: name,
+            version: version(),
+            size: async () => SIZE,
+            read: async (offset, length) => {
+              reads.push(`${offset}+${length}`);
+              return file.slice(offset, offset + length);
+            },
+          }
+        : undefined,
+  };
+  return { origin, reads };
+}
+
+async function openFiles(store: MemoryStore, origin: FileSet) {
+  const options = { label: origin.label, limitBytes: 1 << 30, now: () => 0, worth: () => 1 };
+  const cache = await ModelCache.open(store, options);
+  const files = new ModelFiles(origin, cache, new FetchQueue());
+  const opened = (await files.open("a"))!;
+  const end = async () => {
+    await files.stored();
+    await cache.close();
+  };
+  return { cache, files, opened, end };
+}
+
+test("a large range is blocks: asked for together, and a damaged one again alone", async () => {
+  const store = new MemoryStore();
+  const { origin, reads } = folder(() => "one");
+  const first = await openFiles(store, origin);
+  const range = { offset: 100, length: 3 * BLOCK_BYTES + 500 };
+  expectEqualBytes(
+    await first.files.read({ file: first.opened, ...range }, demand),
+    file.slice(100, 100 + range.length),
+  );
+  expect(reads).toEqual([`100+${range.length}`]);
+  await first.end();
+  store.damage("data", BLOCK_BYTES + 17);
+  const second = await openFiles(store, origin);
+  expectEqualBytes(
+    await second.files.read({ file: second.opened, ...range }, demand),
+    file.slice(100, 100 + range.length),
+  );
+  expect(reads.slice(1)).toEqual([`${100 + BLOCK_BYTES}+${BLOCK_BYTES}`]);
+  expect(second.cache.counts.corruptBlocks).toBe(1);
+  await expect(second.files.read({ file: second.opened, offset: SIZE - 5, length: 6 }, demand)).rejects.toThrow(
+    SourceError,
+  );
+});
+
+test("a range that two matrices of an expert share is fetched and stored once", async () => {
+  const store = new MemoryStore();
+  const { origin, reads } = folder(() => "one");
+  const first = await openFiles(store, origin);
+  const both = { file: first.opened, offset: 2000, length: 300 };
+  const down = { file: first.opened, offset: 2300, length: 100 };
+  const parts = await first.files.readGroup([both, both, down], 1, demand);
+  expect(parts.map(({ length }) => length)).toEqual([300, 300, 100]);
+  for (const part of parts.slice(0, 2)) expectEqualBytes(part, file.slice(2000, 2300));
+  await first.files.stored();
+  expect(reads).toEqual(["2000+400"]);
+  expect(first.cache.holds(1)).toBe(true);
+  expect(store.bytesOf("data")).toHaveLength(400);
+  await first.files.readGroup([both, both, down], 1, demand);
+  expect(first.files.diskHits).toBe(1);
+});
+
+test("a file that changed behind an address that was not asked: SourceError, and a fresh start at the next visit", async () => {
+  const store = new MemoryStore();
+  let version = "one";
+  const { origin, reads } = folder(() => version);
+  const first = await openFiles(store, origin);
+  await first.files.read({ file: first.opened, offset: 0, length: 50 }, demand);
+  await first.end();
+  version = "two";
+  const second = await openFiles(store, origin);
+  await second.files.read({ file: second.opened, offset: 0, length: 50 }, demand);
+  const missing = second.files.read({ file: second.opened, offset: 500, length: 50 }, demand);
+  await expect(missing).rejects.toThrow(/no longer the one that was kept in the cache; load the model again/);
+  await second.end();
+  const third = await openFiles(store, origin);
+  const before = reads.length;
+  await third.files.read({ file: third.opened, offset: 0, length: 50 }, demand);
+  expect(reads.slice(before)).toEqual(["0+50"]);
+});
+
+test("a place that opens for nothing is asked by opening; a missing file stays missing, and may appear", async () => {
+  const store = new MemoryStore();
+  const { origin } = folder(() => "one", false);
+  const first = await openFiles(store, origin);
+  expect(await first.files.open("b")).toBeUndefined();
+  expect(first.cache.file("b")).toMatchObject({ size: -1 });
+  expect(await first.files.open("b")).toBeUndefined();
+  const both: FileSet = { ...origin, open: () => origin.open("a") };
+  const later = new ModelFiles(both, first.cache, new FetchQueue());
+  expect(await later.open("b")).toMatchObject({ identity: { name: "b", size: SIZE } });
+});
