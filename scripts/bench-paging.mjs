@@ -75,7 +75,7 @@ async function serve({ model, links }) {
   /** @type {typeof import("../test/virtual/checkpoint.ts")} */
   const { ladderCheckpoint } = await load("test/virtual/checkpoint.ts");
   const file = (/** @type {string} */ path) => readFileSync(`${ROOT}/${path}`);
-  const tales = "demo/public/models/octavo-tales/octavo-tales.gguf";
+  const tales = "demo/public/models/octavo-tales/octavo-tales-q8_0.gguf";
   const sources = await Promise.all(
     links.map(async (name) => {
       const link = LINKS[/** @type {keyof typeof LINKS} */ (name)];
