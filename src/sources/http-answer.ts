@@ -42,7 +42,7 @@ export async function exchange<T>(
   try {
     let response = await ask();
     if (EXPIRED.has(response.status) && target !== address.url) {
-      await response.body?.cancel();
+      await response.body?.cancel().catch(() => {}); // it may have broken already
       if (address.forget(target)) hooks.onReResolve?.();
       target = address.url;
       response = await ask();

@@ -34,7 +34,8 @@ export function statHttp(url: string, hooks: SourceHooks, signal?: AbortSignal):
 
 function statOf(answer: Answer): FileStat | undefined {
   const { response, label } = answer;
-  if (response.status === 404 || response.status === 403) return undefined;
+  // Status 403 does not say that the file is gone: it also comes of a licence, a rate limit, a signature out of time.
+  if (response.status === 404) return undefined;
   if (response.headers.get("content-type")?.startsWith("text/html")) return undefined;
   if (!response.ok) throw statusError(answer, 206);
   const total = parseContentRange(response.headers.get("content-range"))?.total;

@@ -19,7 +19,7 @@ import {
   readWholeBody,
   statusError,
 } from "./http-answer.ts";
-import { versionOf } from "./http-stat.ts";
+import { isImmutable, versionOf } from "./http-stat.ts";
 import { memorySource } from "./memory.ts";
 import { withRetries } from "./retry.ts";
 import type { SourceHooks } from "./source-hooks.ts";
@@ -35,6 +35,8 @@ interface Identity {
   readonly total: number;
   /** `null` when the server sends none or CORS hides it. */
   readonly etag: string | null;
+  /** Modification date, which counts where there is no ETag; `null` likewise. */
+  readonly date: string | null;
 }
 
 /** A failed probe that means "the folder has no such file" rather than trouble. */
@@ -59,7 +61,11 @@ export async function openHttp(
     exchange({ address, hooks, signal }, rangeHeader(0, PROBE_BYTES), async (answer) => {
       const { response } = answer;
       const missing = missingReason(response);
-      if (missing !== undefined) return { missing };
+      if (missing !== undefined) {
+        // What a commit lacks is remembered without asking again, so nothing but 404 may say it.
+        if (isImmutable(url) && response.status !== 404) throw refusal(answer, missing);
+        return { missing };
+      }
       if (response.status === 200) {
         const bytes = await readWholeBody(answer, MAX_WHOLE_BYTES);
         return withVersion(memorySource(label, bytes, hooks, null), versionOf(response, bytes.length));
@@ -82,7 +88,7 @@ async function openRanged(address: HttpAddress, answer: Answer): Promise<ByteSou
   checkEnd(answer, range, expected - 1);
   const prefix = new Uint8Array(expected);
   await readBody(answer, prefix, 0);
-  const identity = { total: range.total, etag: response.headers.get("etag") };
+  const identity = { total: range.total, ...marksOf(response) };
   return withVersion(rangedSource(address, identity, prefix, hooks), versionOf(response, range.total));
 }
 
@@ -147,6 +153,11 @@ function missingReason(response: Response): string | undefined {
   return isPage ? `status ${response.status} with a page (text/html)` : undefined;
 }
 
+function refusal({ label, remedy }: Answer, reason: string): SourceError {
+  const more = remedy === undefined ? "" : `; ${remedy}`;
+  return new SourceError(`${label}: expected the file or status 404, the server answered ${reason}${more}`);
+}
+
 /** The Content-Range of a 206 that begins at `start`. @throws TransientFailure or SourceError for any other answer. */
 function checkedRange(answer: Answer, start: number): ContentRange {
   const { label, response } = answer;
@@ -177,16 +188,21 @@ function checkEnd({ label }: Answer, range: ContentRange, end: number): void {
 }
 
 /**
- * @throws SourceError when size or ETag are no longer those of the probe. Compared here and not left to `If-Range`,
- * because that field makes a cross-origin request need a preflight, and `Range` alone does not.
+ * @throws SourceError when size or ETag (else date) are no longer those of the probe. Compared here and not left to
+ * `If-Range`, because that field makes a cross-origin request need a preflight, and `Range` alone does not.
  */
 function checkIdentity({ label, response }: Answer, range: ContentRange, identity: Identity): void {
-  const etag = response.headers.get("etag");
-  const sameEtag = etag === null || identity.etag === null || etag === identity.etag;
+  const now = marksOf(response);
+  const kind = now.etag !== null && identity.etag !== null ? "etag" : "date";
+  const sameMark = now[kind] === null || identity[kind] === null || now[kind] === identity[kind];
   const sameSize = range.total === undefined || range.total === identity.total;
-  if (sameEtag && sameSize) return;
+  if (sameMark && sameSize) return;
   throw new SourceError(
-    `${label}: the file changed on the server while it was read (${humanBytes(identity.total)}, ETag ` +
-      `${identity.etag ?? "none"}; now ${range.total ?? "unknown"} bytes, ETag ${etag ?? "none"}); load again`,
+    `${label}: the file changed on the server while it was read (${humanBytes(identity.total)}, ETag or date ` +
+      `${identity[kind] ?? "none"}; now ${range.total ?? "unknown"} bytes, ${now[kind] ?? "none"}); load again`,
   );
+}
+
+function marksOf({ headers }: Response): Pick<Identity, "etag" | "date"> {
+  return { etag: headers.get("etag"), date: headers.get("last-modified") };
 }

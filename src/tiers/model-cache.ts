@@ -155,7 +155,7 @@ export class ModelCache {
 
   /** How often each expert was used in earlier visits, as `saveUses` was told. */
   async loadUses(): Promise<Uint32Array<ArrayBuffer>> {
-    const bytes = (await this.#uses.load()) ?? new Uint8Array(0);
+    const bytes = (await this.#unlessGone(() => this.#uses.load())) ?? new Uint8Array(0);
     return new Uint32Array(bytes.buffer, 0, bytes.length >> 2);
   }
 
@@ -166,7 +166,7 @@ export class ModelCache {
   /** The blocks that are here and good, `undefined` for the others; neighbours are read at once. */
   async get(keys: readonly BlockKey[]): Promise<(Uint8Array<ArrayBuffer> | undefined)[]> {
     const found = keys.map((key) => this.#find(key));
-    const read = readRuns(this.#data, found);
+    const read = (await this.#unlessGone(() => readRuns(this.#data, found))) ?? [];
     return Promise.all(
       keys.map(async ({ length }, i) => {
         const [block, bytes] = [found[i], read[i]];
@@ -221,7 +221,7 @@ export class ModelCache {
   async close(): Promise<void> {
     await this.commit();
     await this.#guard(() => this.saveMeta());
-    for (const file of this.#all) file.close();
+    for (const file of this.#all) await this.#unlessGone(() => file.close());
     this.disabled ||= "closed";
   }
 
@@ -339,13 +339,27 @@ export class ModelCache {
     if (this.#data.size() > this.#space.endBytes) this.#data.truncate(this.#space.endBytes);
   }
 
+  /** Reads, while there is something to read from: a browser may clear a site's storage under an open page. */
+  async #unlessGone<T>(read: () => T): Promise<Awaited<T> | undefined> {
+    try {
+      return await read();
+    } catch (error) {
+      this.disabled ||= reasonOf(error);
+      return undefined;
+    }
+  }
+
   /** Runs what writes. When storage refuses, nothing more is written, and what is here is still read. */
   async #guard(write: () => void | Promise<void>): Promise<void> {
     if (this.disabled !== "") return;
     try {
       await write();
     } catch (error) {
-      this.disabled = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+      this.disabled = reasonOf(error);
     }
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }

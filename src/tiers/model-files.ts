@@ -103,7 +103,7 @@ export class ModelFiles {
     const pieces = cut(ranges, targets, group);
     const fetches: Promise<void>[] = [];
     for (let first = 0; first < pieces.length; first += WINDOW_BLOCKS) {
-      throwIfAborted(options.signal);
+      if (options.signal?.aborted) break; // told below, when what is under way has ended
       const window = pieces.slice(first, first + WINDOW_BLOCKS);
       const found = await this.#cache?.get(window.map(({ key }) => key));
       window.forEach((piece, i) => {
@@ -111,9 +111,11 @@ export class ModelFiles {
         if (bytes) piece.target.set(bytes);
         else fetches.push(this.#fetch(piece, options));
       });
+      for (const fetching of fetches) fetching.catch(() => {}); // `allEnded` tells, but it may fail before that listens
     }
     if (fetches.length === 0 && group !== 0 && this.#cache) this.diskHits += 1;
     await allEnded(fetches);
+    throwIfAborted(options.signal);
     return targets;
   }
 
