@@ -3,9 +3,11 @@ import { afterEach, describe, expect, test } from "vitest";
 import { SourceError } from "../../../src/errors.ts";
 import type { ByteSource } from "../../../src/sources/byte-source.ts";
 import { openHttp } from "../../../src/sources/http.ts";
+import { statHttp } from "../../../src/sources/http-stat.ts";
 import { retryAfterMs } from "../../../src/sources/retry.ts";
 import type { SourceHooks } from "../../../src/sources/source-hooks.ts";
 import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
+import { FaultyFetch } from "../../fixtures/faulty-fetch.ts";
 import { type Behaviour, serveFiles, type TestServer } from "../../fixtures/http-server.ts";
 
 const BIG = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7 + (i >> 8)) & 255);
@@ -122,6 +124,58 @@ describe("missing files", () => {
       await expect(source.read(100_000, 5)).rejects.toThrow(new RegExp(`answered ${status}`));
       expect(server.requests).toHaveLength(2);
     }
+  });
+});
+
+describe("what a refusal says of a file", () => {
+  const COMMIT = "0123456789abcdef0123456789abcdef01234567";
+
+  test("at an address that names a commit, 404 alone says that there is none: that is not asked again", async () => {
+    const address = `resolve/${COMMIT}/big.bin`;
+    for (const behaviour of [{ status: 403 }, { pageFallback: true }]) {
+      const server = await serve(behaviour);
+      await expect(openHttp(server.url + address, counters().hooks)).rejects.toThrow(/expected the file or status 404/);
+    }
+    expect(await openHttp((await serve({})).url + address, {})).toEqual({ missing: "status 404" });
+  });
+
+  test("asked for size and version, 404 is no file, and 403 is no answer", async () => {
+    expect(await statHttp(`${(await serve({})).url}none.bin`, {})).toBeUndefined();
+    await expect(statHttp(`${(await serve({ status: 403 })).url}big.bin`, {})).rejects.toThrow(SourceError);
+  });
+
+  test("a signed address whose refusal breaks off is asked for again at the first one", async () => {
+    const file = { size: BIG.length, read: (offset: number, length: number) => BIG.slice(offset, offset + length) };
+    // Every third refusal of this server has a body that is broken when it comes.
+    const web = new FaultyFetch({
+      files: () => new Map([["big.bin", file]]),
+      marks: () => ({}),
+      mishap: () => ({}),
+      signedFor: 2,
+    });
+    let again = 0;
+    const hooks = { fetch: web.fetch, onReResolve: () => void again++ };
+    const source = await openHttp(`${web.origin}big.bin`, hooks);
+    if ("missing" in source) throw new Error(source.missing);
+    for (let at = 100_000; at < 110_000; at += 1000) {
+      expectEqualBytes(await source.read(at, 1000), BIG.slice(at, at + 1000));
+    }
+    expect(again).toBeGreaterThan(3);
+  });
+
+  test("a file that changes while it is read is told by its date where it has no ETag", async () => {
+    const file = { size: BIG.length, read: (offset: number, length: number) => BIG.slice(offset, offset + length) };
+    let day = 1;
+    const web = new FaultyFetch({
+      files: () => new Map([["big.bin", file]]),
+      marks: () => ({ "last-modified": `Mon, 0${day} Jun 2026 10:00:00 GMT` }),
+      mishap: () => ({}),
+    });
+    const source = await openHttp(`${web.origin}big.bin`, { fetch: web.fetch });
+    if ("missing" in source) throw new Error(source.missing);
+    expectEqualBytes(await source.read(100_000, 1000), BIG.slice(100_000, 101_000));
+    day = 2;
+    await expect(source.read(101_000, 1000)).rejects.toThrow(/changed on the server.*01 Jun.*02 Jun.*load again/s);
   });
 });
 

@@ -9,7 +9,7 @@ import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
 import { MemoryStore } from "../../fixtures/memory-store.ts";
 
 const SIZE = 4 * BLOCK_BYTES + 1000;
-const file = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (i >> 11)) & 255);
+const file = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (Math.imul(i >> 8, 0x9e3779b1) >>> 24)) & 255);
 const demand = { priority: "demand" } as const;
 
 /** A folder of one file `a` whose address never changes, with the reads it was asked for. */
@@ -58,7 +58,9 @@ test("a large range is blocks: asked for together, and a damaged one again alone
   );
   expect(reads).toEqual([`100+${range.length}`]);
   await first.end();
-  store.damage("data", BLOCK_BYTES + 17);
+  // Blocks lie in the order in which their digests were ready.
+  const wanted = file.subarray(100 + BLOCK_BYTES, 100 + BLOCK_BYTES + 4096);
+  store.damage("data", Buffer.from(store.bytesOf("data")).indexOf(wanted) + 17);
   const second = await openFiles(store, origin);
   expectEqualBytes(
     await second.files.read({ file: second.opened, ...range }, demand),
@@ -117,4 +119,42 @@ test("a place that opens for nothing is asked by opening; a missing file stays m
   const both: FileSet = { ...origin, open: () => origin.open("a") };
   const later = new ModelFiles(both, first.cache, new FetchQueue());
   expect(await later.open("b")).toMatchObject({ identity: { name: "b", size: SIZE } });
+});
+
+test("a read of many blocks that fails early, or is given up, ends once, when all its parts have ended", async () => {
+  const size = 40 * BLOCK_BYTES;
+  let under = 0;
+  const unheard: unknown[] = [];
+  const hear = (reason: unknown) => unheard.push(reason);
+  process.on("unhandledRejection", hear);
+  const source: ByteSource = {
+    label: "large",
+    version: "one",
+    size: async () => size,
+    read: async (offset) => {
+      under += 1;
+      await new Promise((resolve) => setTimeout(resolve, offset === 0 ? 0 : 30));
+      under -= 1;
+      throw new SourceError("gone");
+    },
+  };
+  const origin: FileSet = { label: "https://models.test/", entry: undefined, open: async () => source };
+  const { cache, files, opened } = await openFiles(new MemoryStore(), origin);
+  const get = cache.get.bind(cache);
+  cache.get = async (keys) => {
+    await new Promise((resolve) => setTimeout(resolve, 10)); // a disk takes longer than a refusal
+    return get(keys);
+  };
+  const range = { file: opened, offset: 0, length: size };
+  await expect(files.read(range, demand)).rejects.toThrow(SourceError);
+  expect(under).toBe(0);
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 15);
+  const slow = { file: opened, offset: BLOCK_BYTES, length: size - BLOCK_BYTES };
+  const given = files.read(slow, { ...demand, signal: stop.signal });
+  await expect(given).rejects.toMatchObject({ name: "AbortError" });
+  expect(under).toBe(0);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  process.off("unhandledRejection", hear);
+  expect(unheard).toEqual([]);
 });
