@@ -27,6 +27,7 @@ const MODES = {
   "run ahead, 4 guesses": { ...BARE, runAhead: 1000, extraGuesses: 4 },
   "chosen by measurement": BARE,
   "chosen, with a RAM tier": { cache: false },
+  "RAM tier and history": { cache: false, prefetch: "history" },
 };
 
 const MODELS = {

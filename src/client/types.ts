@@ -84,8 +84,11 @@ export interface LoadOptions {
   readonly runAhead?: number | "auto";
   /** Experts below the top-k cut that are fetched too in each of those layers, 0 to 8. Default "auto". */
   readonly extraGuesses?: number | "auto";
-  /** "next-layer" applies the next MoE layer's router ahead of time and fetches what it names with a miss. Default "none". */
-  readonly prefetch?: "none" | "next-layer";
+  /**
+   * "next-layer" applies the next MoE layer's router ahead of time and fetches what it names with a miss; "history" reads
+   * what the routing makes likely to host memory and disk while the link is idle. Default "none".
+   */
+  readonly prefetch?: "none" | "next-layer" | "history";
   /** Load every expert at the start and look none up: for a device that holds them all, and to measure paging against. */
   readonly allResident?: boolean;
   /**

@@ -1,4 +1,6 @@
 /** The engine's own counters; with the pager's, the queue's and the ledger's they make `Stats`. */
+
+import type { HistoryReads } from "./history-reads.ts";
 import type { Parts } from "./parts.ts";
 import type { Reach } from "./run-ahead.ts";
 import type { Gauge, ResponseStats, Stats, TierStats } from "./types.ts";
@@ -75,6 +77,7 @@ export interface Books {
   readonly sources: SourceCounts;
   readonly parts: Parts;
   readonly reach: Reach;
+  readonly history: HistoryReads | undefined;
   readonly kvBytes: number;
 }
 
@@ -100,13 +103,14 @@ export function withAdded(sum: ResponseStats | undefined, before: Stats, after: 
   return { ...Object.fromEntries(added), timeToFirstTokenMs: after.timeToFirstTokenMs };
 }
 
-export function snapshot({ counts, sources, parts: { gpu, pager, ram }, reach, kvBytes }: Books): Stats {
+export function snapshot({ counts, sources, parts: { gpu, pager, ram }, reach, history, kvBytes }: Books): Stats {
   return {
     ...counts,
     ...gpu.queue.counts,
     ...pager.counts,
     ...ram.counts,
     ...sources,
+    ...(history?.counts ?? { historyReads: 0, historyUseful: 0 }),
     runAheadLayers: reach.layers,
     extraGuesses: reach.hints,
     gpuBytes: gpu.ledger.byOwner(),

@@ -9,55 +9,27 @@ import { KernelHost, type Tuning } from "../kernels/kernel.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { Advice } from "../pager/governor.ts";
 import { type PagedLayer, Pager } from "../pager/pager.ts";
-import { DEFAULT_POLICY, POLICY_NAMES, type PolicyName } from "../pager/policy.ts";
+import { DEFAULT_POLICY } from "../pager/policy.ts";
 import { RamTier } from "../tiers/ram-tier.ts";
-import type { ReadExpert } from "../tiers/read-expert.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
 import { newSourceCounts, type SourceCounts, snapshot } from "./counters.ts";
 import { loadDeviceWeights } from "./device-weights.ts";
+import { HistoryReads } from "./history-reads.ts";
 import { createKvCache } from "./kv-cache.ts";
 import { type MemoryNeeds, memoryNeeds, planMemory, sessionBytes } from "./memory-plan.ts";
+import { checkContext, checkOptions, type EngineOptions, reservedContext } from "./options.ts";
 import type { Parts } from "./parts.ts";
 import { createScratch, type Scratch } from "./scratch.ts";
 import { type QueuedStep, Session, type SessionHost } from "./session.ts";
-import { DEFAULT_CONTEXT, MAX_HINTS, modelSizes, moeLayers, PREDICTIONS, type Sizes } from "./sizes.ts";
+import { modelSizes, moeLayers, PREDICTIONS, type Sizes } from "./sizes.ts";
 import { Steps } from "./steps.ts";
 import type { MemoryPlan, ResidencyLayer, Stats, StepEvent, TraceRow } from "./types.ts";
-
-export const PREFETCH_NAMES = ["none", "next-layer"] as const;
-export type Prefetch = (typeof PREFETCH_NAMES)[number];
-
-export interface EngineOptions {
-  /** Bytes of all GPU buffers together; `undefined` = all that is useful. */
-  readonly gpuBudgetBytes?: number | undefined;
-  /** Tokens of KV cache reserved within the budget. */
-  readonly contextLength?: number | undefined;
-  readonly policy?: PolicyName | undefined;
-  /** MoE layers that a decode step runs on for behind a miss, to learn what they want; "auto" = what measures best. */
-  readonly runAhead?: number | "auto" | undefined;
-  /** Experts below the top-k cut that are fetched too in each of those layers, up to 8; "auto" = what measures best. */
-  readonly extraGuesses?: number | "auto" | undefined;
-  /** "next-layer": every MoE layer's input goes through the next one's router too, and a miss fetches what that names. */
-  readonly prefetch?: Prefetch | undefined;
-  /** Load every expert at the start and never look one up: what paging is measured against. Needs the full budget. */
-  readonly allResident?: boolean | undefined;
-  /** Reads experts for the slots. Default: the weight map's own read. */
-  readonly readExpert?: ReadExpert | undefined;
-  /** Host memory for experts that were read before. Default 0: none is kept. */
-  readonly ramBudgetBytes?: number | undefined;
-  readonly tuning?: Tuning | undefined;
-  /** Tokens of a prefill chunk. */
-  readonly prefillChunk?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Hears the GPU bytes of dense weights as they land, of how many. */
-  readonly onProgress?: ((loadedBytes: number, totalBytes: number) => void) | undefined;
-  /** Counts of the sources behind the weight map. */
-  readonly sourceCounts?: SourceCounts | undefined;
-}
 
 // A software adapter runs the threads of a workgroup in turn, so a row has one. A GPU wants neighbours to read neighbouring words.
 const SOFTWARE_TUNING: Tuning = { lanes: 1, rows: 16 };
 const GPU_TUNING: Tuning = { lanes: 32, rows: 4 };
+
+export type { EngineOptions } from "./options.ts";
 
 export class Engine implements SessionHost {
   readonly gpu: Gpu;
@@ -86,6 +58,8 @@ export class Engine implements SessionHost {
     this.#needs = needs;
     this.#plan = plan;
     this.#options = options;
+    this.steps.history =
+      options.prefetch === "history" ? new HistoryReads(parts.spec, parts.pager, parts.ram) : undefined;
     this.#sources = options.sourceCounts ?? newSourceCounts();
   }
 
@@ -148,8 +122,8 @@ export class Engine implements SessionHost {
 
   stats(): Stats {
     const kvBytes = [...this.#sessions.keys()].reduce((sum, session) => sum + session.kvBytes, 0);
-    const { counts, runAhead } = this.steps;
-    return snapshot({ counts, sources: this.#sources, parts: this.parts, reach: runAhead.reach, kvBytes });
+    const { counts, runAhead, history } = this.steps;
+    return snapshot({ counts, sources: this.#sources, parts: this.parts, reach: runAhead.reach, history, kvBytes });
   }
 
   /** Whether more slots would help, or fewer do, by what was decoded of late. */
@@ -201,6 +175,7 @@ export class Engine implements SessionHost {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const session of [...this.#sessions.keys()]) session.dispose();
+    this.steps.history?.dispose();
     this.parts.ram.clear();
     this.gpu.queue.dispose();
     this.gpu.ledger.destroyAll();
@@ -276,41 +251,6 @@ async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortS
   for (const [moe, { resident }] of pager.residentFlags().entries()) {
     for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], signal);
   }
-}
-
-/** @throws UsageError for a setting that would otherwise pass without effect. */
-function checkOptions(options: EngineOptions, spec: ModelSpec): void {
-  const {
-    policy = DEFAULT_POLICY,
-    runAhead = "auto",
-    extraGuesses = "auto",
-    prefetch = "none",
-    contextLength = 1,
-    ramBudgetBytes = 0,
-  } = options;
-  if (!POLICY_NAMES.includes(policy)) {
-    throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
-  }
-  if (!PREFETCH_NAMES.includes(prefetch)) {
-    throw new UsageError(`prefetch is "${prefetch}"; expected one of ${PREFETCH_NAMES.join(", ")}.`);
-  }
-  if (runAhead !== "auto" && !(runAhead >= 0)) {
-    throw new UsageError(`runAhead is ${runAhead}; expected "auto" or a number of layers, 0 or more.`);
-  }
-  if (extraGuesses !== "auto" && !(Number.isInteger(extraGuesses) && extraGuesses >= 0 && extraGuesses <= MAX_HINTS)) {
-    throw new UsageError(`extraGuesses is ${extraGuesses}; expected "auto" or a whole number from 0 to ${MAX_HINTS}.`);
-  }
-  if (!(ramBudgetBytes >= 0)) throw new UsageError(`ramBudgetBytes is ${ramBudgetBytes}; expected bytes, 0 or more.`);
-  checkContext(Math.min(contextLength, spec.contextLength), spec.contextLength);
-}
-
-function checkContext(contextLength: number, most: number): void {
-  if (Number.isInteger(contextLength) && contextLength >= 1 && contextLength <= most) return;
-  throw new UsageError(`contextLength ${contextLength}: expected a whole number from 1 to the model's ${most}.`);
-}
-
-function reservedContext(spec: ModelSpec, options: EngineOptions): number {
-  return Math.min(spec.contextLength, options.contextLength ?? DEFAULT_CONTEXT);
 }
 
 async function buildParts(

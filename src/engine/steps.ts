@@ -7,6 +7,7 @@ import { type Advice, Governor, WINDOW_FADE } from "../pager/governor.ts";
 import { RoutingTrace } from "../pager/routing-trace.ts";
 import { type EngineCounts, newCounts } from "./counters.ts";
 import { finishStep, type StartedStep, type StepRequest, startStep } from "./decode-step.ts";
+import type { HistoryReads } from "./history-reads.ts";
 import type { Parts } from "./parts.ts";
 import { type PrefillPlan, runPrefill } from "./prefill.ts";
 import type { Routing } from "./routing.ts";
@@ -32,6 +33,8 @@ const CLEAN_RUN = 2;
 export class Steps {
   readonly counts: EngineCounts = newCounts();
   readonly trace = new RoutingTrace();
+  /** Reads ahead by routing history, where that is wanted. */
+  history: HistoryReads | undefined;
   listener: ((event: StepEvent) => void) | undefined;
   readonly #parts: Parts;
   readonly runAhead: RunAhead;
@@ -77,7 +80,6 @@ export class Steps {
     for (const [moe, { expertIds }] of routing.entries()) {
       this.#parts.pager.touch(moe, new Map(Array.from(expertIds, (expert) => [expert, { count: 1, back: 0 }])));
     }
-    if (routing.length > 0) this.#governor.observe(routing.map(({ expertIds }) => [...expertIds]));
     this.#book({ phase: "decode", position: step.position, tokens: 1, routing, start });
     return bytes;
   }
@@ -149,6 +151,12 @@ export class Steps {
 
   #book(step: Finished): void {
     const changes = this.#parts.pager.takeChanges();
+    if (step.phase === "decode" && step.routing.length > 0) {
+      this.#learn(
+        step.routing.map(({ expertIds }) => [...expertIds]),
+        changes.map(({ fetched }) => fetched),
+      );
+    }
     let [hits, picks] = [0, 0];
     const layers = step.routing.map(({ expertIds }, moe): LayerPaging => {
       const { fetched, evicted } = changes[moe] ?? { fetched: [], evicted: [] };
@@ -170,6 +178,12 @@ export class Steps {
     this.#record(step);
     const { phase, tokens, position, start } = step;
     this.listener?.({ phase, position: position + tokens - 1, tokens, layers, ms: performance.now() - start });
+  }
+
+  /** What a token chose [MoE layers][topK], and what of it had to be fetched. */
+  #learn(chosen: readonly (readonly number[])[], fetched: readonly (readonly number[])[]): void {
+    this.#governor.observe(chosen);
+    this.history?.tokenEnded(chosen, fetched);
   }
 
   #record({ phase, position, tokens, routing }: Finished): void {

@@ -152,6 +152,9 @@ export interface Stats extends TierStats {
   /** Experts fetched on a guess that were used while still resident, and those evicted unused. */
   readonly prefetchesUseful: number;
   readonly prefetchesWasted: number;
+  /** Experts that were read to host memory by routing history, and those of them that a step demanded later. */
+  readonly historyReads: number;
+  readonly historyUseful: number;
   /** Time during which a step could not go on because expert bytes were on their way. */
   readonly stallMs: number;
   /** Bytes of experts that reached the slots, from wherever. */

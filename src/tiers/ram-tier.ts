@@ -65,6 +65,11 @@ export class RamTier {
       .map((key) => key % LAYER_STRIDE);
   }
 
+  /** Whether the expert would be answered from here. */
+  holds(layer: number, expert: number): boolean {
+    return this.#held.has(layer * LAYER_STRIDE + expert);
+  }
+
   /** Drops every record. */
   clear(): void {
     this.#held.clear();

@@ -8,26 +8,29 @@ import { expectedDense, expertShape } from "../../../src/weights/expected.ts";
 import { createWeightMap } from "../../../src/weights/weight-map.ts";
 import { type GgufValue, makeGgufHeader } from "../../fixtures/make-gguf.ts";
 
+/** Of a GGUF file; a safetensors file ends with its last tensor. */
 const FILE_BYTES = 5e12;
 /** No divisor of 2^32, so that an offset cut to 32 bits, or to 31, gives another byte. */
 const PERIOD = 251;
 const byteAt = (offset: number): number => offset % PERIOD;
 
+/** The beginning of a file, and the length of all of it. */
+interface Headed {
+  readonly header: Uint8Array;
+  readonly size: number;
+}
+
 /** `header`, then bytes that follow from their offset. */
-function hugeSource(label: string, header: Uint8Array): ByteSource {
+function hugeSource(label: string, { header, size }: Headed): ByteSource {
   return {
     label,
-    size: async () => FILE_BYTES,
+    size: async () => size,
     read: async (offset, length) =>
       Uint8Array.from({ length }, (_, i) => (offset + i < header.length ? header[offset + i]! : byteAt(offset + i))),
   };
 }
 
-function fileSet(
-  entry: string | undefined,
-  headers: Record<string, Uint8Array>,
-  small: Record<string, unknown>,
-): FileSet {
+function fileSet(entry: string | undefined, headers: Record<string, Headed>, small: Record<string, unknown>): FileSet {
   return {
     label: "huge",
     entry,
@@ -97,7 +100,7 @@ function tensorsOf(header: Omit<Checkpoint, "tensors" | "shards">): Sized[] {
   return [...dense, ...experts].filter(({ name }) => name !== names.model("head"));
 }
 
-function safetensorsHeader(tensors: readonly Sized[]): Uint8Array {
+function safetensorsHeader(tensors: readonly Sized[]): Headed {
   let end = 0;
   const entries = tensors.map(({ name, shape, bytes }) => {
     end += bytes;
@@ -107,14 +110,13 @@ function safetensorsHeader(tensors: readonly Sized[]): Uint8Array {
   const file = new Uint8Array(8 + text.length);
   new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true);
   file.set(text, 8);
-  return file;
+  return { header: file, size: file.length + end };
 }
 
-const gguf = (tensors: readonly Sized[], metadata = METADATA) =>
-  makeGgufHeader({
-    metadata,
-    tensors: tensors.map(({ name, shape, bytes }) => ({ name, shape, dtype: "F32", byteLength: bytes })),
-  }).bytes;
+const gguf = (tensors: readonly Sized[], metadata = METADATA): Headed => {
+  const sized = tensors.map(({ name, shape, bytes }) => ({ name, shape, dtype: "F32" as const, byteLength: bytes }));
+  return { header: makeGgufHeader({ metadata, tensors: sized }).bytes, size: FILE_BYTES };
+};
 
 function folder(config: Record<string, unknown>, shards: 1 | 2): FileSet {
   const tensors = tensorsOf({ container: "safetensors", config });
