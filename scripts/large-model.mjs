@@ -2,7 +2,7 @@
 // generates with a virtual model over HTTP in a real Chromium, under a GPU budget, and prints what it took: time, bytes
 // fetched, memory of the browser's processes, JavaScript heaps. `--json FILE` keeps the figures; other options are those
 // of `npm run serve:virtual`.
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { CHROMIUM_ARGS, ensureChromium } from "./chromium.mjs";
 import { attachHeaps } from "./heaps.mjs";
 import { ensureDependencies, ROOT } from "./install.mjs";
@@ -41,8 +41,11 @@ async function serve(args) {
     model: await module.serveArguments(args),
     page: await module.serveFiles({
       "page.html": file("scripts/large-model.html"),
-      "octavo/index.js": file("dist/index.js"),
-      "octavo/engine.worker.js": file("dist/engine.worker.js"),
+      ...Object.fromEntries(
+        readdirSync(`${ROOT}/dist`)
+          .filter((name) => name.endsWith(".js"))
+          .map((name) => [`octavo/${name}`, file(`dist/${name}`)]),
+      ),
     }),
   };
 }

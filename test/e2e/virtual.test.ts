@@ -1,5 +1,5 @@
 /** A virtual model over HTTP range requests from another origin, in a page that has the built library and nothing else. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import type { MemoryPlan, Stats } from "../../src/index.ts";
@@ -25,10 +25,10 @@ const SET = {
 const TOKENS = 3;
 
 const file = (path: string) => readFileSync(join(ROOT, path));
+const scripts = readdirSync(join(ROOT, "dist")).filter((name) => name.endsWith(".js"));
 const pages = await serveFiles({
   "page.html": file("scripts/large-model.html"),
-  "octavo/index.js": file("dist/index.js"),
-  "octavo/engine.worker.js": file("dist/engine.worker.js"),
+  ...Object.fromEntries(scripts.map((name) => [`octavo/${name}`, file(`dist/${name}`)])),
 });
 const models = await serveVirtual(ladderCheckpoint({ rung: "L6", type: "Q4_0", container: "gguf", set: SET }), {
   faults: parseFaults("seed=2,after=2,cut=0.02,500=0.01"),

@@ -3,6 +3,7 @@
  * decode, greedy continuations, and the same bits when only a quarter of the experts' bytes are resident.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Engine } from "../../src/engine/engine.ts";
 import { openFileSet } from "../../src/sources/file-set.ts";
 import { goldenModels } from "../fixtures/gguf/models.ts";
 import {
@@ -57,17 +58,21 @@ const goldenOf = (name: string) => fetchJson<Golden>(`/test/fixtures/gguf/golden
 describe.each(goldenModels(ON_DEMAND))("%s", (name) => {
   let model: OpenedModel;
   let golden: Golden;
+  let engine: Engine;
+  let paged: Engine;
   beforeAll(async () => {
     model = await openModel(fileOf(name));
     golden = await goldenOf(name);
+    ({ engine } = await device.engine(model, { contextLength: 128 }));
+    const gpuBudgetBytes = budgetFor(engine.memory(), 0.25);
+    ({ engine: paged } = await device.engine(model, { contextLength: 128, gpuBudgetBytes }));
+  });
+  afterAll(() => {
+    engine.dispose();
+    paged.dispose();
   });
 
   it("agrees with llama.cpp, whatever is resident", async () => {
-    const { engine } = await device.engine(model, { contextLength: 128 });
-    const { engine: paged } = await device.engine(model, {
-      contextLength: 128,
-      gpuBudgetBytes: budgetFor(engine.memory(), 0.25),
-    });
     const { slotsPerLayer, expertsPerLayer } = paged.memory();
     if (expertsPerLayer > 0) expect(slotsPerLayer).toBeLessThan(expertsPerLayer);
     for (const length of ["5", "64"] as const) {
@@ -88,16 +93,9 @@ describe.each(goldenModels(ON_DEMAND))("%s", (name) => {
       );
       other.dispose();
     }
-    engine.dispose();
-    paged.dispose();
   });
 
   it("agrees token by token too", async () => {
-    const { engine } = await device.engine(model, { contextLength: 128 });
-    const { engine: paged } = await device.engine(model, {
-      contextLength: 128,
-      gpuBudgetBytes: budgetFor(engine.memory(), 0.25),
-    });
     const { tokens, lastLogits } = golden.exact["5"];
     const [first = 0, ...rest] = tokens;
     const [session, other] = [await engine.createSession(), await paged.createSession()];
@@ -107,19 +105,19 @@ describe.each(goldenModels(ON_DEMAND))("%s", (name) => {
     console.log(`${name}, token by token: off by at most ${error.toExponential(1)}`);
     expect(error).toBeLessThan(BOUND);
     expect(bitDifference(otherLogits, logits)).toBe("");
-    engine.dispose();
-    paged.dispose();
+    session.dispose();
+    other.dispose();
   });
 
   if (ON_DEMAND) {
     it("agrees after 600 tokens", { timeout: 20 * 60_000 }, async () => {
       const { tokens, lastLogits } = golden.exact["600"];
-      const { engine } = await device.engine(model, { contextLength: 640 });
-      const logits = await (await engine.createSession()).prefill(tokens);
+      const { engine: long } = await device.engine(model, { contextLength: 640 });
+      const logits = await (await long.createSession()).prefill(tokens);
       const error = maxAbs(logits, lastLogits);
       console.log(`${name}, 600 tokens: off by at most ${error.toExponential(1)}`);
       expect(error).toBeLessThan(LONG_BOUND);
-      engine.dispose();
+      long.dispose();
     });
   }
 });
