@@ -242,6 +242,8 @@ export class ModelCache {
     this.#files = meta.files.map((file) => (file.name === "" ? FORGOTTEN : file));
     this.totalExperts = meta.totalExperts;
     this.#settleSpace();
+    // Durable before another file may take the number that they name: the record of files may be an older one.
+    await this.commit();
     const live = this.#table.size;
     if (this.#index.numEntries < COMPACT_ENTRIES || live * 2 > this.#index.numEntries) return;
     const events = this.#table.all().map((block): IndexEvent => ({ kind: "block", block }));
@@ -262,7 +264,7 @@ export class ModelCache {
     const size = this.#data.size();
     for (const block of this.#table.all()) {
       if ((this.#files[block.file] ?? FORGOTTEN) === FORGOTTEN || block.place + block.length > size)
-        this.#table.drop(block);
+        this.#forgetBlock(block);
     }
     for (const { start, bytes } of this.#table.stretches()) this.#space.occupy(start, bytes);
     this.#table.leaving = [];
