@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:
 import { join } from "node:path";
 import "./fixtures/gguf/hybrids.mjs";
 import { writeGGUF } from "./fixtures/gguf/make-gguf.mjs";
-import { goldenModels } from "./fixtures/gguf/models.ts";
+import { GOLDEN_MODELS } from "./fixtures/gguf/models.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const GOLDENS = join(ROOT, "test/fixtures/gguf/goldens");
@@ -23,7 +23,7 @@ interface Provenance {
 
 export default function setup(): void {
   mkdirSync(CACHE, { recursive: true });
-  for (const name of goldenModels(Boolean(process.env.VITE_GOLDEN))) {
+  for (const name of GOLDEN_MODELS) {
     const golden: Provenance = JSON.parse(readFileSync(join(GOLDENS, `${name}.json`), "utf8"));
     make(golden, join(CACHE, `${name}.gguf`));
   }

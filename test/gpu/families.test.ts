@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine } from "../../src/engine/engine.ts";
 import { openFileSet } from "../../src/sources/file-set.ts";
-import { goldenModels } from "../fixtures/gguf/models.ts";
+import { GOLDEN_MODELS } from "../fixtures/gguf/models.ts";
 import {
   answer,
   bitDifference,
@@ -24,7 +24,7 @@ const PAGED_STEPS = 4;
 // where routers come as near to a tie as 4e-7. Logits have a standard deviation of about 2.
 const BOUND = 1e-4;
 const LONG_BOUND = 1e-3;
-/** Prompts of 600 take minutes on a software adapter: `npm run test:golden` runs them, and more storage types. */
+/** Prompts of 600 take minutes on a software adapter: `npm run test:golden` runs them. */
 const ON_DEMAND = Boolean(import.meta.env.VITE_GOLDEN);
 
 interface Result {
@@ -55,7 +55,7 @@ function maxAbs(actual: Float32Array | Uint32Array, expected: readonly number[])
 const fileOf = (name: string) => openFileSet(`${location.origin}/node_modules/.cache/octavo-fixtures/${name}.gguf`);
 const goldenOf = (name: string) => fetchJson<Golden>(`/test/fixtures/gguf/goldens/${name}.json`);
 
-describe.each(goldenModels(ON_DEMAND))("%s", (name) => {
+describe.each(GOLDEN_MODELS)("%s", (name) => {
   let model: OpenedModel;
   let golden: Golden;
   let engine: Engine;
