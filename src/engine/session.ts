@@ -122,6 +122,21 @@ export class Session {
   }
 
   /**
+   * How many of the first `length` tokens stay computed after a rewind to there: 0 where rings have lost what they need.
+   * @param phase count only tokens that took this path, up to the first that did not.
+   */
+  kept(length: number, phase?: Phase): number {
+    const other = phase === undefined ? -1 : this.#phases.findIndex((taken) => taken !== phase);
+    const most = Math.min(length, this.#computed, other < 0 ? length : other);
+    return this.#reaches(most) ? most : 0;
+  }
+
+  /** The counters of a response begin at nothing. A prefill after generated tokens does the same by itself. */
+  beginResponse(): void {
+    this.#response = undefined;
+  }
+
+  /**
    * Draws the token that follows the timeline; it is not appended. When `more` is going to be drawn after it and steps
    * have been clean, the next step is queued on the GPU before this one is read back; an `append` of another token, or
    * anything else that runs in between, makes it void.
@@ -299,18 +314,19 @@ export class Session {
     this.#logitsFresh = true;
   }
 
-  /** Whether every ring still has what a token at `length` can see. */
+  /** Whether every ring still has what a token at `length` can see; if not, the cache counts as empty. */
   #ringsReach(length: number): boolean {
-    if (length === 0) {
-      this.#written = 0;
-      return true;
-    }
-    const reach = this.#kv.rings.every(({ window, capacity }) => {
+    const reach = this.#reaches(length);
+    if (!reach || length === 0) this.#written = 0;
+    return reach;
+  }
+
+  #reaches(length: number): boolean {
+    if (length === 0) return true;
+    return this.#kv.rings.every(({ window, capacity }) => {
       const oldest = window === null ? 0 : Math.max(0, length - window + 1);
       return oldest >= this.#written - capacity;
     });
-    if (!reach) this.#written = 0;
-    return reach;
   }
 
   /** Plans for the slots as they are now, compiled; a resize makes the old ones void. */
