@@ -16,7 +16,9 @@ import type {
   ChatMessage,
   ChatOptions,
   ChatPrompt,
+  Drawn,
   EncodeOptions,
+  FinishReason,
   LoadProgress,
   MemoryPlan,
   ModelInspection,
@@ -57,7 +59,7 @@ export interface HostPlace extends IoPlace {
 }
 
 interface Generation {
-  readonly ids: AsyncGenerator<number, void, undefined>;
+  readonly drawn: AsyncGenerator<Drawn, FinishReason, undefined>;
   signal: AbortSignal | undefined;
 }
 
@@ -156,24 +158,23 @@ export class EngineHost implements EngineHostApi {
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
     const generation: Partial<Generation> = {};
     const stopIds = [...this.#loaded().spec.stopIds, ...(this.#tokenizer?.chatFormat.stopIds ?? [])];
-    const ids = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
+    const drawn = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
     const generationId = this.#nextId++;
-    this.#generations.set(generationId, Object.assign(generation, { ids, signal: undefined }));
+    this.#generations.set(generationId, Object.assign(generation, { drawn, signal: undefined }));
     return generationId;
   }
 
-  generateNext(generationId: number, callId: number): Promise<number | null> {
+  generateNext(generationId: number, callId: number): Promise<Drawn | FinishReason> {
     return this.#step(callId, async (signal) => {
       const generation = this.#generations.get(generationId);
-      if (!generation) return null;
+      if (!generation) throw new UsageError("This generation has ended. Start another one.");
       generation.signal = signal;
-      const { value } = await generation.ids.next();
-      return value ?? null;
+      return (await generation.drawn.next()).value;
     });
   }
 
   async generateReturn(generationId: number): Promise<void> {
-    await this.#generations.get(generationId)?.ids.return();
+    await this.#generations.get(generationId)?.drawn.return("stop");
     this.#generations.delete(generationId);
   }
 

@@ -16,7 +16,9 @@ import type {
   ChatMessage,
   ChatOptions,
   ChatPrompt,
+  Drawn,
   EncodeOptions,
+  FinishReason,
   GenerateOptions,
   InspectOptions,
   LoadOptions,
@@ -228,18 +230,36 @@ export class Session {
 
   /**
    * Continues the timeline, one sampled id at a time; every id given is part of the timeline, and leaving the loop
-   * early leaves the rest ungenerated. Ends at `maxTokens`, at a stop id (not given), or when the context is full.
-   * @throws `AbortError` within one step of `options.signal` firing.
+   * early leaves the rest ungenerated. Ends at a stop id (not given) or with what `constraint` asks for complete, and
+   * returns "stop" then; at `maxTokens` or when the context is full it returns "length".
+   * @throws UsageError for an option out of range or a constraint that cannot be held to; `AbortError` within one step of
+   * `options.signal` firing.
    */
-  async *generate(options: GenerateOptions = {}): AsyncGenerator<number, void, undefined> {
+  async *generate(options: GenerateOptions = {}): AsyncGenerator<number, FinishReason, undefined> {
+    const drawn = this.generateTokens(options);
+    try {
+      for (;;) {
+        const { value, done } = await drawn.next();
+        if (done) return value;
+        yield value.id;
+      }
+    } finally {
+      await drawn.return("stop");
+    }
+  }
+
+  /** As `generate`, with what is known of each token: its log-probabilities where `topLogprobs` asks for them. */
+  async *generateTokens(options: GenerateOptions = {}): AsyncGenerator<Drawn, FinishReason, undefined> {
     const { signal, ...wire } = options;
     signal?.throwIfAborted();
     const generation = await this.#border.call(undefined, (host) => host.generate(this.#id, wire));
     try {
       for (;;) {
-        const id = await this.#border.call(signal, (host, callId) => host.generateNext(generation, callId));
-        if (id === null) return;
-        yield id;
+        const next = await this.#border.call<Drawn | FinishReason>(signal, async (host, callId) =>
+          host.generateNext(generation, callId),
+        );
+        if (typeof next === "string") return next;
+        yield next;
       }
     } finally {
       if (!this.#border.closed) await this.#border.call(undefined, (host) => host.generateReturn(generation));

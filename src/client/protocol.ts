@@ -13,7 +13,9 @@ import type {
   ChatMessage,
   ChatOptions,
   ChatPrompt,
+  Drawn,
   EncodeOptions,
+  FinishReason,
   GenerateOptions,
   InspectOptions,
   LoadOptions,
@@ -52,8 +54,8 @@ export interface EngineHostApi {
 
   /** Starts a generation and gives its id; nothing runs before `generateNext`. */
   generate(sessionId: number, options: WireGenerateOptions): Promise<number>;
-  /** The next token id, or `null` at the end. Pulled, so the timeline never runs ahead of its reader. */
-  generateNext(generationId: number, callId: number): Promise<number | null>;
+  /** The next token, or why there is none. Pulled, so the timeline never runs ahead of its reader. */
+  generateNext(generationId: number, callId: number): Promise<Drawn | FinishReason>;
   generateReturn(generationId: number): Promise<void>;
 
   encode(text: string, options: EncodeOptions): Promise<number[]>;

@@ -84,6 +84,11 @@ export class Session {
     return this.#tokens.length;
   }
 
+  /** Ids are below it. */
+  get vocabSize(): number {
+    return this.#host.parts.spec.vocabSize;
+  }
+
   /** Bytes of its cache on the GPU. */
   get kvBytes(): number {
     return this.#kv.bytes;
