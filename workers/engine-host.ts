@@ -3,6 +3,13 @@
  * generations and running calls under numbers, since neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
+import {
+  createChat,
+  DEFAULT_CHAT_SESSIONS,
+  type ResponseChunk,
+  type ResponseRequest,
+  type WholeResponse,
+} from "../src/chat/chat.ts";
 import type {
   EngineHostApi,
   WireGenerateOptions,
@@ -44,6 +51,7 @@ import { createWeightMap } from "../src/weights/weight-map.ts";
 import { CallTable } from "./call-table.ts";
 import { IoClient, type IoPlace } from "./io-client.ts";
 import type { Source } from "./io-protocol.ts";
+import { Responses } from "./responses.ts";
 import { cacheWanted, checkTierOptions, defaultRamBytes } from "./tier-options.ts";
 
 /** How often a running model tells the disk cache which experts it used; a tab that is closed loses no more. */
@@ -75,6 +83,7 @@ export class EngineHost implements EngineHostApi {
   #io: IoClient | undefined;
   #engine: Engine | undefined;
   #tokenizer: ModelTokenizer | undefined;
+  #responses: Responses | undefined;
 
   constructor(place: HostPlace) {
     this.#place = place;
@@ -178,6 +187,22 @@ export class EngineHost implements EngineHostApi {
     this.#generations.delete(generationId);
   }
 
+  respond(request: ResponseRequest, callId: number): Promise<WholeResponse> {
+    return this.#step(callId, (signal) => this.#answers().whole(request, signal));
+  }
+
+  async respondStart(request: ResponseRequest): Promise<number> {
+    return this.#answers().start(request);
+  }
+
+  respondNext(streamId: number, callId: number): Promise<ResponseChunk | null> {
+    return this.#step(callId, (signal) => this.#answers().next(streamId, signal));
+  }
+
+  async respondReturn(streamId: number): Promise<void> {
+    await this.#responses?.return(streamId);
+  }
+
   async encode(text: string, options: EncodeOptions): Promise<number[]> {
     return this.#tokens().encode(text, options);
   }
@@ -278,6 +303,11 @@ export class EngineHost implements EngineHostApi {
   #loaded(): Engine {
     if (!this.#engine) throw new UsageError("No model is loaded in this worker.");
     return this.#engine;
+  }
+
+  #answers(): Responses {
+    this.#responses ??= new Responses(createChat(this.#loaded(), this.#tokenizer, DEFAULT_CHAT_SESSIONS));
+    return this.#responses;
   }
 
   #session(sessionId: number): Session {

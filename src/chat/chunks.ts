@@ -42,8 +42,8 @@ export function chatChunks(
   const calls = new Map<number, number>();
   const deltaOf = ({ index, delta }: Piece): ChatDelta => {
     if (!delta) return {};
-    if (delta.kind === "content") return { content: delta.text };
-    if (delta.kind === "reasoning") return { reasoning_content: delta.text };
+    if (delta.kind !== "call")
+      return delta.kind === "content" ? { content: delta.text } : { reasoning_content: delta.text };
     const number = calls.get(index) ?? 0;
     calls.set(index, number + 1);
     const { name, arguments: json } = delta;
@@ -54,7 +54,9 @@ export function chatChunks(
   const make = (index: number, delta: ChatDelta, piece?: Piece): ChatCompletionChunk => ({
     ...head,
     object,
-    choices: [{ index, delta, finish_reason: piece?.finish ?? null, logprobs: piece ? logprobsOf(piece.tokens) : null }],
+    choices: [
+      { index, delta, finish_reason: piece?.finish ?? null, logprobs: piece ? logprobsOf(piece.tokens) : null },
+    ],
   });
   return {
     chunks: (piece) => {
@@ -167,7 +169,9 @@ function textLogprobs(tokens: readonly PlacedToken[], tokenText: TokenText): Com
   return {
     tokens: tokens.map(({ id }) => tokenText(id)),
     token_logprobs: tokens.map(({ logprob = 0 }) => logprob),
-    top_logprobs: tokens.map(({ top = [] }) => Object.fromEntries(top.map(({ id, logprob }) => [tokenText(id), logprob]))),
+    top_logprobs: tokens.map(({ top = [] }) =>
+      Object.fromEntries(top.map(({ id, logprob }) => [tokenText(id), logprob])),
+    ),
     text_offset: tokens.map(({ offset }) => offset),
   };
 }

@@ -19,8 +19,10 @@ export function within(low: number, high: number): Check {
 }
 
 export function whole(low: number, high = Number.MAX_SAFE_INTEGER): Check {
-  const expected = high === Number.MAX_SAFE_INTEGER ? `a whole number, ${low} or more` : `a whole number from ${low} to ${high}`;
-  return (value) => (Number.isSafeInteger(value) && Number(value) >= low && Number(value) <= high ? undefined : expected);
+  const expected =
+    high === Number.MAX_SAFE_INTEGER ? `a whole number, ${low} or more` : `a whole number from ${low} to ${high}`;
+  return (value) =>
+    Number.isSafeInteger(value) && Number(value) >= low && Number(value) <= high ? undefined : expected;
 }
 
 export const positive: Check = (value) => (isNumber(value) && value > 0 ? undefined : "a number above 0");

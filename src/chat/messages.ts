@@ -53,7 +53,9 @@ function contentOf(content: unknown, where: string, mayLack: boolean): string {
     if (!isRecord(part)) throw new UsageError(`${where}.content holds ${show(part)}; expected parts of type "text".`);
     if (typeof part.text === "string") return part.text;
     if (typeof part.refusal === "string") return part.refusal;
-    throw new UnsupportedError(`${where}.content has a part of type ${show(part.type)}; Octavo's models read text only.`);
+    throw new UnsupportedError(
+      `${where}.content has a part of type ${show(part.type)}; Octavo's models read text only.`,
+    );
   });
   return texts.join("\n");
 }
@@ -66,7 +68,9 @@ function callsOf(calls: unknown, where: string): unknown[] | undefined {
   return calls.map((call: unknown, index) => {
     const callee = isRecord(call) ? call.function : undefined;
     if (!isRecord(call) || !isRecord(callee) || typeof callee.name !== "string") {
-      throw new UsageError(`${where}.tool_calls[${index}] is ${show(call)}; expected { id, type, function: { name, arguments } }.`);
+      throw new UsageError(
+        `${where}.tool_calls[${index}] is ${show(call)}; expected { id, type, function: { name, arguments } }.`,
+      );
     }
     return { ...call, function: { ...callee, arguments: parsed(callee.arguments) } };
   });

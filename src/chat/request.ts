@@ -1,6 +1,6 @@
 /** What the caller asks for, checked and in the terms of the engine. Knows neither model nor tokens. */
 import { UsageError } from "../errors.ts";
-import type { Constraint } from "./drawing.ts";
+import type { Constraint } from "../generate/settings.ts";
 import {
   anything,
   boolean,
@@ -203,7 +203,8 @@ function constraintOf(format: ChatResponseFormat): Constraint | undefined {
   const expected = known
     ? FORMATS[format.type](format)
     : `an object whose type is one of ${Object.keys(FORMATS).join(", ")}`;
-  if (expected !== undefined) throw new UsageError(`response_format is ${JSON.stringify(format)}; expected ${expected}.`);
+  if (expected !== undefined)
+    throw new UsageError(`response_format is ${JSON.stringify(format)}; expected ${expected}.`);
   switch (format.type) {
     case "text":
       return undefined;
@@ -240,7 +241,8 @@ export function wantedTools(params: ChatCompletionCreateParamsBase): WantedTools
   const { tools = [], tool_choice = "auto", parallel_tool_calls = true } = params;
   for (const [index, tool] of tools.entries()) {
     const expected = TOOL(tool);
-    if (expected !== undefined) throw new UsageError(`tools[${index}] is ${JSON.stringify(tool)}; expected ${expected}.`);
+    if (expected !== undefined)
+      throw new UsageError(`tools[${index}] is ${JSON.stringify(tool)}; expected ${expected}.`);
   }
   const modes = ["none", "auto", "required"];
   const mode = typeof tool_choice === "string" ? modes.includes(tool_choice) : NAMED_CHOICE(tool_choice) === undefined;

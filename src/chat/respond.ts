@@ -4,7 +4,8 @@
  */
 import type { ResponseStats } from "../engine/types.ts";
 import { UsageError } from "../errors.ts";
-import type { Draw, DrawSession, Drawn, Signal } from "./drawing.ts";
+import type { Drawn, FinishReason, GenerateSettings, ThinkingSettings } from "../generate/settings.ts";
+import type { Draw, DrawSession, Signal } from "./drawing.ts";
 import type { Wanted } from "./request.ts";
 import type { SessionPool } from "./session-pool.ts";
 import type { Delta, Turn } from "./turn.ts";
@@ -14,6 +15,7 @@ export interface Prompt {
   readonly ids: readonly number[];
   /** Ids that end the model's turn. */
   readonly stopIds: readonly number[];
+  readonly thinking?: ThinkingSettings | undefined;
   /** A reader for one answer. */
   turn(): Turn;
 }
@@ -63,14 +65,19 @@ export async function* respond<S extends DrawSession>(
     await session.prefill(ids.slice(reused), signal());
     const counts = { completionTokens: 0, reasoningTokens: 0 };
     for (let index = 0; index < wanted.n; index++) {
-      if (index > 0) session.rewind(ids.length);
-      const settings = { ...wanted, seed: (wanted.seed + index) >>> 0 };
-      yield* choice(draw(session, settings, prompt.stopIds, signal), prompt.turn(), index, wanted.maxTokens, session, counts);
+      if (index > 0) await pool.rewind(session, ids.length);
+      const drawn = draw(session, settingsOf(wanted, prompt, index), prompt.stopIds, signal);
+      yield* choice(drawn, prompt.turn(), index, counts);
     }
     return { promptTokens: ids.length, cachedTokens: reused, ...counts, stats: session.response ?? null };
   } finally {
     await pool.give(session);
   }
+}
+
+function settingsOf(wanted: Wanted, { thinking }: Prompt, index: number): GenerateSettings {
+  const { stop, n, includeUsage, reuse, model, ...settings } = wanted;
+  return { ...settings, thinking, seed: (wanted.seed + index) >>> 0 };
 }
 
 function checkLength(length: number, contextLength: number): void {
@@ -83,33 +90,34 @@ function checkLength(length: number, contextLength: number): void {
 }
 
 async function* choice(
-  drawn: AsyncGenerator<Drawn, void, undefined>,
+  drawn: AsyncGenerator<Drawn, FinishReason, undefined>,
   turn: Turn,
   index: number,
-  maxTokens: number,
-  session: Pick<DrawSession, "length" | "contextLength">,
   counts: { completionTokens: number; reasoningTokens: number },
 ): AsyncGenerator<Piece, void, undefined> {
   let tokens: PlacedToken[] = [];
-  const take = (): PlacedToken[] => {
+  const piece = (delta: Delta): Piece => {
     const taken = tokens;
     tokens = [];
-    return taken;
+    return { index, delta, tokens: taken };
   };
-  let count = 0;
+  let reason: FinishReason = "stop";
   try {
-    for await (const token of drawn) {
-      count += 1;
-      tokens.push({ ...token, offset: turn.rawLength });
-      for (const delta of turn.push(token.id)) yield { index, delta, tokens: take() };
+    for (;;) {
+      const { done, value } = await drawn.next();
+      if (done) {
+        reason = value;
+        break;
+      }
+      counts.completionTokens += 1;
+      tokens.push({ ...value, offset: turn.rawLength });
+      for (const delta of turn.push(value.id)) yield piece(delta);
       if (turn.ended) break;
     }
   } finally {
-    counts.completionTokens += count;
     counts.reasoningTokens += turn.reasoningTokens;
+    await drawn.return(reason);
   }
-  for (const delta of turn.end()) yield { index, delta, tokens: take() };
-  const full = !turn.ended && (count >= maxTokens || session.length >= session.contextLength);
-  const finish = turn.calls > 0 ? "tool_calls" : full ? "length" : "stop";
-  yield { index, tokens: take(), finish };
+  for (const delta of turn.end()) yield piece(delta);
+  yield { index, tokens, finish: turn.calls > 0 ? "tool_calls" : reason };
 }

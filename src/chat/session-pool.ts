@@ -48,12 +48,17 @@ export class SessionPool<S extends PooledSession> {
     try {
       const session = found?.session ?? (await this.#source.make());
       const reused = found?.reused ?? 0;
-      await this.#source.between(async () => session.rewind(reused));
+      await this.rewind(session, reused);
       return { session, reused };
     } catch (error) {
       this.#busy -= 1;
       throw error;
     }
+  }
+
+  /** Keeps the first `length` tokens of a session that was taken. */
+  rewind(session: S, length: number): Promise<void> {
+    return this.#source.between(async () => session.rewind(length));
   }
 
   /** Gives a session back. Those beyond the number to keep end, the longest unused first. */

@@ -7,6 +7,16 @@ import { proxy, type Remote, releaseProxy, wrap } from "comlink";
 import { DeviceError, rebuildError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { askToPersist } from "./cached-models.ts";
+import {
+  Chat,
+  type CompleteOptions,
+  type CompleteRequest,
+  type CompleteStreamOptions,
+  type CompleteStreamRequest,
+  type CompletionPrompt,
+  complete,
+  type ResponseStream,
+} from "./chat.ts";
 import { isRemote, wireSource } from "./model-source.ts";
 import type { EngineHostApi } from "./protocol.ts";
 import type {
@@ -16,6 +26,8 @@ import type {
   ChatMessage,
   ChatOptions,
   ChatPrompt,
+  Completion,
+  CompletionChunk,
   Drawn,
   EncodeOptions,
   FinishReason,
@@ -83,6 +95,8 @@ export class Model {
   readonly spec: ModelSpec;
   /** The adapter that the engine runs on. */
   readonly adapter: AdapterSummary;
+  /** Answers conversations: `chat.completions.create`, as OpenAI's client has it. */
+  readonly chat: Chat;
   readonly #border: Border;
 
   /** @internal */
@@ -90,6 +104,24 @@ export class Model {
     this.#border = border;
     this.spec = spec;
     this.adapter = adapter;
+    this.chat = new Chat(border);
+  }
+
+  /**
+   * Continues a text, or the token ids of one: `complete("Once upon a time", { max_tokens: 50 })`. Fields are those of a
+   * chat as far as they are about drawing and ending; `logprobs` is a number of alternatives here.
+   * @returns a `Completion`, or with `stream: true` its pieces.
+   * @throws what `chat.completions.create` does.
+   */
+  complete(prompt: CompletionPrompt, options?: CompleteOptions): Promise<Completion>;
+  complete(prompt: CompletionPrompt, options: CompleteStreamOptions): Promise<ResponseStream<CompletionChunk>>;
+  complete(request: CompleteRequest): Promise<Completion>;
+  complete(request: CompleteStreamRequest): Promise<ResponseStream<CompletionChunk>>;
+  complete(
+    prompt: CompletionPrompt | CompleteRequest | CompleteStreamRequest,
+    options: CompleteOptions | CompleteStreamOptions = {},
+  ): Promise<Completion | ResponseStream<CompletionChunk>> {
+    return complete(this.#border, prompt, options);
   }
 
   /** A new timeline with a KV cache of its own. @throws BudgetError when its cache leaves no room for the experts. */

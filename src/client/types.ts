@@ -5,6 +5,7 @@
 import type { GenerateSettings } from "../generate/settings.ts";
 import type { PolicyName } from "../pager/policy.ts";
 
+export type * from "../chat/openai-types.ts";
 export type {
   CheckpointDescription,
   ExpertFacts,
