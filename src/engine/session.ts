@@ -231,7 +231,7 @@ export class Session {
   }
 
   #check(): void {
-    if (this.#disposed) throw new UsageError("This session was disposed. Create another one.");
+    if (this.#disposed) throw new UsageError("This session was disposed. Create another one.", { code: "disposed" });
   }
 
   #checkRoom(ids: readonly number[]): void {

@@ -69,6 +69,7 @@ export class Timeline {
       throw new UsageError(
         `The timeline has ${this.length} tokens and its context holds ${this.contextLength}; ${ids.length} more do not ` +
           "fit. Rewind it, or create a session with a longer contextLength.",
+        { code: "context-full", details: { contextLength: this.contextLength } },
       );
     }
   }
