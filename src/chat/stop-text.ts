@@ -20,9 +20,9 @@ export function createStopText(stops: readonly string[]): StopText {
     push: (text) => {
       if (found) return "";
       held += text;
-      const ends = stops.map((stop) => held.indexOf(stop)).filter((at) => at >= 0);
-      found = ends.length > 0;
-      const settled = found ? Math.min(...ends) : held.length - unsettledLength(held, stops);
+      const at = firstComplete(held, stops);
+      found = at !== undefined;
+      const settled = at ?? held.length - unsettledLength(held, stops);
       const given = held.slice(0, settled);
       held = found ? "" : held.slice(settled);
       return given;
@@ -33,4 +33,13 @@ export function createStopText(stops: readonly string[]): StopText {
       return rest;
     },
   };
+}
+
+/** Where the stop begins that is complete before all others, so that it does not matter how the text was cut. */
+function firstComplete(text: string, stops: readonly string[]): number | undefined {
+  const found = stops.flatMap((stop) => {
+    const start = text.indexOf(stop);
+    return start < 0 ? [] : [{ start, end: start + stop.length }];
+  });
+  return found.sort((a, b) => a.end - b.end || a.start - b.start)[0]?.start;
 }

@@ -9,7 +9,6 @@ const BEGINNING = "Once upon a time there was a little girl who lived in a small
 const GREEDY = { chat_template: TEMPLATE, temperature: 0, max_tokens: 12 } as const;
 
 const user = (content: string): ChatCompletionMessageParam => ({ role: "user", content });
-const assistant = (content: string | null): ChatCompletionMessageParam => ({ role: "assistant", content });
 
 let model: Model;
 beforeAll(async () => {
@@ -59,5 +58,20 @@ describe("an answer", () => {
     expect(usage?.prompt_tokens_details.cached_tokens).toBe(whole.usage.prompt_tokens - 1);
     expect(usage?.octavo?.prefillTokens).toBe(1);
     expect(usage?.octavo?.decodeTokens).toBeGreaterThan(0);
+  });
+});
+
+describe("refuses", () => {
+  it("a model without a template, and says what to give", async () => {
+    const asked = model.chat.completions.create({ messages: [user("Hi")] });
+    await expect(asked).rejects.toThrow(UnsupportedError);
+    await expect(asked).rejects.toThrow(/chat_template/);
+  });
+
+  it("fields that nobody knows, by name, in the classes of the page", async () => {
+    const params = { ...GREEDY, messages: [user("Hi")], top_q: 1, functions: [] };
+    const asked = model.chat.completions.create(params);
+    await expect(asked).rejects.toThrow(UsageError);
+    await expect(asked).rejects.toThrow(/Unknown fields: top_q, functions \(give tools\)/);
   });
 });
