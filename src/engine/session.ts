@@ -328,7 +328,7 @@ export class Session {
   }
 
   #check(): void {
-    if (this.#disposed) throw new UsageError("This session was disposed. Create another one.");
+    if (this.#disposed) throw new UsageError("This session was disposed. Create another one.", { code: "disposed" });
   }
 
   #checkRoom(ids: readonly number[]): void {
@@ -343,6 +343,7 @@ export class Session {
       throw new UsageError(
         `The timeline has ${this.length} tokens and its context holds ${this.contextLength}; ${ids.length} more do not ` +
           "fit. Rewind it, or create a session with a longer contextLength.",
+        { code: "context-full", details: { contextLength: this.contextLength } },
       );
     }
   }
