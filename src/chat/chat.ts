@@ -40,9 +40,6 @@ export interface ResponseHandle {
   return(): Promise<void>;
 }
 
-/** Sessions kept for the next request when nothing was said: what the memory plan reserves. */
-export const DEFAULT_CHAT_SESSIONS = 1;
-
 export interface ChatParts<S extends DrawSession> {
   readonly tokenizer: ModelTokenizer | undefined;
   /** Ids that end a text, by the model's configuration. */
@@ -132,8 +129,8 @@ export class Chat<S extends DrawSession> {
   }
 }
 
-/** A chat over an engine. @param keep sessions that stay between requests. */
-export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined, keep: number): Chat<Session> {
+/** A chat over an engine, which keeps as many sessions between requests as the engine's memory plan reserves. */
+export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined): Chat<Session> {
   const { spec } = engine;
   const sessions: SessionSource<Session> = {
     make: () => engine.createSession(),
@@ -146,7 +143,7 @@ export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined
     modelName: spec.name,
     contextLength: engine.reservedContext,
     sessions,
-    keep,
+    keep: engine.reservedSessions,
     draw: generate,
   });
 }
