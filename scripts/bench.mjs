@@ -83,7 +83,7 @@ async function measure(address, live) {
     await page.waitForFunction("globalThis.octavoBench || globalThis.octavoBenchError", null, { timeout: LIMIT_MS });
     const error = await page.evaluate("globalThis.octavoBenchError");
     if (error) throw new Error(String(error));
-    /** @type {import("../demo/bench-measure.ts").BenchFigures} */
+    /** @type {import("../demo/bench/bench-measure.ts").BenchFigures} */
     const figures = await page.evaluate("globalThis.octavoBench");
     return { ...figures, browser: browser.version(), heapPeak: heaps() };
   } finally {

@@ -2,7 +2,7 @@
  * The measurements behind the bench page and `npm run bench`: the default model at several residencies in one page, taken
  * in turns, so that a ratio is not at the mercy of a noisy machine. It draws nothing.
  */
-import { loadModel, type MemoryPlan, type Model, type Session, type Stats } from "../src/index.ts";
+import { loadModel, type MemoryPlan, type Model, type Session, type Stats } from "../../src/index.ts";
 
 /** What is measured is paging from the server: no tier in between, and no model that finds another's cache in use. */
 const AT_THE_SOURCE = { cache: false, ramBudgetBytes: 0 };

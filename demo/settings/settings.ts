@@ -3,6 +3,8 @@
  * is not a sensible number is replaced by its default; a browser that refuses storage costs nothing but the memory.
  */
 
+import { Store } from "../store.ts";
+
 export interface Sampling {
   readonly temperature: number;
   readonly topP: number;
@@ -28,7 +30,19 @@ export const DEFAULTS: Settings = {
 
 const KEY = "octavo.demo.settings";
 
-export function loadSettings(): Settings {
+/** The settings in force; every change is stored at once. */
+export class SettingsStore extends Store<Settings> {
+  constructor() {
+    super(loadSettings());
+  }
+
+  change(changes: Partial<Settings>): void {
+    this.set({ ...this.value, ...changes });
+    saveSettings(this.value);
+  }
+}
+
+function loadSettings(): Settings {
   const stored = readStored();
   const number = (name: keyof Settings, fallback: number, min: number, max: number): number => {
     const value = stored[name];
@@ -44,10 +58,9 @@ export function loadSettings(): Settings {
   };
 }
 
-/** Stores `changes` over what is there. */
-export function saveSettings(changes: Partial<Settings>): void {
+function saveSettings(settings: Settings): void {
   try {
-    localStorage.setItem(KEY, JSON.stringify({ ...loadSettings(), ...changes }));
+    localStorage.setItem(KEY, JSON.stringify(settings));
   } catch {
     // Storage is full or forbidden: the settings last as long as the page.
   }

@@ -3,8 +3,8 @@
  * well as a colour (absent: a stub; resident; chosen: taller; just fetched: a cap above either; evicted: hollow), so
  * the picture reads without colour. Frames are drawn only while something changes.
  */
-import type { ResidencyLayer, StepEvent } from "../src/index.ts";
-import { byId, setText } from "./dom.ts";
+import type { ResidencyLayer, StepEvent } from "../../src/index.ts";
+import { setText } from "../dom.ts";
 import { type Cell, countResident, MARK_MS, ResidencyState, type Shelf } from "./residency-state.ts";
 import { cellAt, layOut, type ShelfLayout } from "./shelf-layout.ts";
 
@@ -31,11 +31,23 @@ interface Box {
   readonly height: number;
 }
 
+/** The elements that the view draws into; it makes none. */
+export interface ResidencyElements {
+  readonly canvas: HTMLCanvasElement;
+  /** Around the canvas; scrolls where the shelves are many. */
+  readonly scroll: HTMLElement;
+  readonly summary: HTMLElement;
+  /** Says what is under the pointer. */
+  readonly cell: HTMLElement;
+}
+
 export class ResidencyView {
-  readonly #canvas = byId("shelf-canvas", HTMLCanvasElement);
-  readonly #scroll = byId("shelf-scroll", HTMLElement);
-  readonly #summary = byId("shelf-summary", HTMLElement);
-  readonly #cellText = byId("shelf-cell", HTMLElement);
+  readonly #canvas: HTMLCanvasElement;
+  readonly #scroll: HTMLElement;
+  readonly #summary: HTMLElement;
+  readonly #cellText: HTMLElement;
+  readonly #ended = new AbortController();
+  readonly #resized = new ResizeObserver(() => this.#resize());
   readonly #state = new ResidencyState();
   readonly #still = matchMedia("(prefers-reduced-motion: reduce)");
   #layout: ShelfLayout = layOut(300, 0, 0);
@@ -44,14 +56,27 @@ export class ResidencyView {
   #activeUntil = 0;
   #summaryAt = -Infinity;
 
-  constructor() {
-    new ResizeObserver(() => this.#resize()).observe(this.#scroll);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  constructor({ canvas, scroll, summary, cell }: ResidencyElements) {
+    this.#canvas = canvas;
+    this.#scroll = scroll;
+    this.#summary = summary;
+    this.#cellText = cell;
+    const { signal } = this.#ended;
+    this.#resized.observe(scroll);
+    const repaint = () => {
       this.#palette = null;
       this.#wake();
-    });
-    this.#canvas.addEventListener("pointermove", (event) => this.#point(event));
-    this.#canvas.addEventListener("pointerleave", () => setText(this.#cellText, ""));
+    };
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint, { signal });
+    canvas.addEventListener("pointermove", (event) => this.#point(event), { signal });
+    canvas.addEventListener("pointerleave", () => setText(this.#cellText, ""), { signal });
+  }
+
+  /** Draws and listens no more. */
+  dispose(): void {
+    this.#ended.abort();
+    this.#resized.disconnect();
+    cancelAnimationFrame(this.#frame);
   }
 
   get residents(): number {

@@ -1,6 +1,7 @@
 /** The bench page: runs the measurements once, shows them as a table and offers them as JSON. */
+
+import { bytes } from "../format.ts";
 import { type BenchFigures, measure } from "./bench-measure.ts";
-import { bytes } from "./format.ts";
 
 const query = new URLSearchParams(location.search);
 const number = (name: string, otherwise: number): number => Number(query.get(name) ?? otherwise);
