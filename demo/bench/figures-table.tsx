@@ -12,7 +12,7 @@ export function FiguresTable({ figures }: { figures: BenchFigures }) {
         {cold === null ? "" : `, cold ${duration(cold)}`}
       </p>
       {/* A table that is wider than a phone scrolls by itself. */}
-      <section class="table-scroll" aria-label="Figures by residency" tabIndex={0}>
+      <section class="table-scroll" aria-label="Figures by residency" ref={reachable}>
         <table id="results">
           <thead>
             <tr>
@@ -53,6 +53,11 @@ const COLUMNS: readonly (readonly [label: string, show: (at: ResidencyFigures) =
   ["stall a token", (at) => `${at.stallMsPerToken.toFixed(1)} ms`],
   ["GPU memory", (at) => bytes(Object.values(at.gpuBytes).reduce((sum, count) => sum + count, 0))],
 ];
+
+/** What scrolls can be scrolled by keyboard. */
+function reachable(section: HTMLElement | null): void {
+  if (section) section.tabIndex = 0;
+}
 
 /** Hands the reader `figures` as a JSON file. */
 export function download(figures: unknown): void {

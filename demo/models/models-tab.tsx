@@ -5,7 +5,7 @@ import type { AppState } from "../app-state.ts";
 import type { Choice } from "./choice.ts";
 import { type LoadWish, ModelCard } from "./model-card.tsx";
 import { ModelPicker } from "./model-picker.tsx";
-import { OpenModel } from "./open-model.tsx";
+import { OpenModel, useStats } from "./open-model.tsx";
 import { StorageShelf } from "./storage.ts";
 import { StorageManager } from "./storage-manager.tsx";
 
@@ -17,6 +17,7 @@ interface Looked {
 export function ModelsTab({ app }: { app: AppState }) {
   const [looked, show] = useState<Looked | null>(null);
   const [shelf] = useState(() => new StorageShelf({ cachedModels, deleteCachedModel, storage: navigator.storage }));
+  const [stats, refresh] = useStats(app);
   const look = async (choice: Choice) => {
     show(null);
     const inspection = await app.look(choice);
@@ -30,9 +31,9 @@ export function ModelsTab({ app }: { app: AppState }) {
   return (
     <>
       {looked && <ModelCard {...looked} load={(wish) => void load(wish)} close={() => show(null)} />}
-      <OpenModel app={app} />
+      <OpenModel app={app} stats={stats} refresh={refresh} />
       <ModelPicker app={app} look={(choice) => void look(choice)} />
-      <StorageManager app={app} shelf={shelf} />
+      <StorageManager app={app} shelf={shelf} stats={stats} />
     </>
   );
 }

@@ -8,7 +8,13 @@ import { placeOf } from "./choice.ts";
 
 const POLL_MS = 1000;
 
-export function OpenModel({ app }: { app: AppState }) {
+interface Props {
+  readonly app: AppState;
+  readonly stats: Stats | null;
+  readonly refresh: () => Promise<void>;
+}
+
+export function OpenModel({ app, stats, refresh }: Props) {
   const model = useStore(app.model);
   const choice = useStore(app.choice);
   const place = placeOf(choice);
@@ -18,7 +24,7 @@ export function OpenModel({ app }: { app: AppState }) {
       <p id="model-facts" class="hint">
         {model ? `${place}: ${factsOf(model)}.` : `${place}: not loaded.`}
       </p>
-      {model && <Fill app={app} model={model} />}
+      {model && stats && <Fill {...{ app, model, stats, refresh }} />}
       <div class="actions">
         <button id="reload" type="button" onClick={() => void app.open(choice)}>
           {model ? "Load it again" : "Load it"}
@@ -28,28 +34,42 @@ export function OpenModel({ app }: { app: AppState }) {
   );
 }
 
-/** Fetches the experts that no text has asked for yet, while nothing else is fetched. */
-function Fill({ app, model }: { app: AppState; model: Model }) {
+/** The counters of the open model while this view is shown, and what asks for them at once. */
+export function useStats(app: AppState): [stats: Stats | null, refresh: () => Promise<void>] {
   const [stats, show] = useState<Stats | null>(null);
   const tab = useStore(app.tab);
+  const model = useStore(app.model);
+  const refresh = async () => {
+    const now = await model?.stats().catch(() => null); // a model that is closed has none
+    if (model === app.model.value) show(now ?? null);
+  };
   useEffect(() => {
-    if (tab !== "models") return;
-    const ask = async () => {
-      const now = await model.stats().catch(() => null); // a model that is closed has none
-      if (now && model === app.model.value) show(now);
-    };
-    void ask();
-    const timer = setInterval(() => void ask(), POLL_MS);
+    show(null);
+    if (tab !== "models" || !model) return;
+    void refresh();
+    const timer = setInterval(() => void refresh(), POLL_MS);
     return () => clearInterval(timer);
   }, [model, tab]);
-  if (!stats) return null;
+  return [stats, refresh];
+}
+
+interface FillProps {
+  readonly app: AppState;
+  readonly model: Model;
+  readonly stats: Stats;
+  readonly refresh: () => Promise<void>;
+}
+
+/** Fetches the experts that no text has asked for yet, while nothing else is fetched. */
+function Fill({ app, model, stats, refresh }: FillProps) {
   if (stats.cacheDisabled !== "") return <p class="hint">Nothing is kept on disk: {whyNot(stats.cacheDisabled)}.</p>;
-  const total = expertsOf(model);
+  const total = numExperts(model);
+  if (total === 0) return null;
   const running = stats.fillState === "running";
   const turn = async () => {
     try {
       await model.setFill(running ? "off" : "on");
-      show(await model.stats());
+      await refresh();
     } catch (error) {
       app.showError(error);
     }
@@ -82,7 +102,8 @@ function whyNot(reason: string): string {
   return reason === "off" ? "its bytes are on this machine, or the page may not store" : reason;
 }
 
-function expertsOf({ spec }: Model): number {
+/** Experts of all layers. */
+export function numExperts({ spec }: Model): number {
   return spec.layers.reduce((sum, { mlp }) => sum + (mlp?.kind === "moe" ? mlp.numExperts : 0), 0);
 }
 

@@ -1,13 +1,21 @@
 /** What this page keeps on disk, model by model: how much, since when, and a way to be rid of it. */
 import { useEffect, useState } from "preact/hooks";
-import type { CachedModel } from "../../src/index.ts";
+import type { CachedModel, Stats } from "../../src/index.ts";
 import type { AppState } from "../app-state.ts";
 import { bytes } from "../format.ts";
 import { useStore } from "../use-store.ts";
 import { type Choice, isRemote } from "./choice.ts";
+import { numExperts } from "./open-model.tsx";
 import { ago, type StorageShelf, type StorageState } from "./storage.ts";
 
-export function StorageManager({ app, shelf }: { app: AppState; shelf: StorageShelf }) {
+interface Props {
+  readonly app: AppState;
+  readonly shelf: StorageShelf;
+  /** Of the open model, whose record on disk is behind. */
+  readonly stats: Stats | null;
+}
+
+export function StorageManager({ app, shelf, stats }: Props) {
   const state = useStore(shelf);
   const tab = useStore(app.tab);
   const model = useStore(app.model);
@@ -23,7 +31,7 @@ export function StorageManager({ app, shelf }: { app: AppState; shelf: StorageSh
       {state.models.length === 0 && (
         <p class="hint">No model is kept. What is read from an address is, from then on.</p>
       )}
-      {state.models.length > 0 && <Models app={app} shelf={shelf} models={state.models} attempt={attempt} />}
+      {state.models.length > 0 && <Models {...{ app, shelf, stats, models: state.models, attempt }} />}
       <div class="actions">
         {state.persisted === false && (
           <button id="persist" type="button" onClick={() => attempt(() => askToKeep(app, shelf))}>
@@ -58,14 +66,12 @@ async function askToKeep(app: AppState, shelf: StorageShelf): Promise<void> {
   app.say(kept ? KEPT : "The browser did not agree to keep it; it decides by how the page is used.");
 }
 
-interface ModelsProps {
-  readonly app: AppState;
-  readonly shelf: StorageShelf;
+interface ModelsProps extends Props {
   readonly models: readonly CachedModel[];
   readonly attempt: (run: () => Promise<unknown>) => void;
 }
 
-function Models({ app, shelf, models, attempt }: ModelsProps) {
+function Models({ app, shelf, stats, models, attempt }: ModelsProps) {
   const open = useStore(app.model);
   const choice = useStore(app.choice);
   return (
@@ -77,7 +83,8 @@ function Models({ app, shelf, models, attempt }: ModelsProps) {
           await shelf.delete(model.id);
           app.say(`${model.name} is deleted from disk.`);
         };
-        return <Kept key={model.id} model={model} inUse={inUse} remove={() => attempt(remove)} />;
+        const now = inUse && stats ? upToDate(model, stats, numExperts(open)) : model;
+        return <Kept key={model.id} model={now} inUse={inUse} remove={() => attempt(remove)} />;
       })}
     </ul>
   );
@@ -113,6 +120,10 @@ function Kept({ model, inUse, remove }: { model: CachedModel; inUse: boolean; re
       )}
     </li>
   );
+}
+
+function upToDate(model: CachedModel, { cacheBytes, cachedExperts }: Stats, total: number): CachedModel {
+  return { ...model, bytes: cacheBytes, expertShare: total > 0 ? cachedExperts / total : 0 };
 }
 
 /** Whether `kept` is what `choice` reads: by address, or by the name on the hub. */

@@ -84,7 +84,7 @@ const number = (
 ): NumberField => ({ kind: "number", id, label, min, max, step, otherwise, ...more });
 
 export const FIELDS: Readonly<Record<SettingName, Field>> = {
-  temperature: number("temperature", "Temperature", [0, 5, 0.05], 0.8, { note: "0 takes the likeliest" }),
+  temperature: number("temperature", "Temperature", [0, 2, 0.05], 0.8, { note: "0 takes the likeliest" }),
   topP: number("top-p", "Top-p", [0.01, 1, 0.01], 0.95, { note: "1 keeps all" }),
   topK: number("top-k", "Top-k", [0, 1_000_000, 1], 40, { note: "0 keeps all" }),
   minP: number("min-p", "Min-p", [0, 1, 0.01], 0, { note: "0 keeps all" }),
