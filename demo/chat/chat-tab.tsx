@@ -71,7 +71,9 @@ function Story({ app }: { app: AppState }) {
         <div id="told" class="told">
           <section id="leaf" class="leaf" aria-label="The story so far">
             <p class="story">
-              <span id="prompt-text" class="prompt">{told.prompt}</span>
+              <span id="prompt-text" class="prompt">
+                {told.prompt}
+              </span>
               <span id="answer-text">{told.text}</span>
               {answering && <span class="caret" aria-hidden="true" />}
             </p>
