@@ -4,9 +4,20 @@ export { Model, Session } from "./client/client.ts";
 export { inspectModel, loadModel } from "./client/load-model.ts";
 export { loadTokenizer } from "./client/tokenizer.ts";
 export type * from "./client/types.ts";
+export type {
+  BudgetCode,
+  DeviceCode,
+  ErrorCode,
+  ErrorDetails,
+  ErrorMore,
+  SourceCode,
+  UnsupportedCode,
+  UsageCode,
+} from "./errors.ts";
 export {
   BudgetError,
   DeviceError,
+  errorCode,
   FormatError,
   OctavoError,
   SourceError,

@@ -3,9 +3,20 @@
  */
 export { Model, Session } from "./client/client.ts";
 export type * from "./client/types.ts";
+export type {
+  BudgetCode,
+  DeviceCode,
+  ErrorCode,
+  ErrorDetails,
+  ErrorMore,
+  SourceCode,
+  UnsupportedCode,
+  UsageCode,
+} from "./errors.ts";
 export {
   BudgetError,
   DeviceError,
+  errorCode,
   FormatError,
   OctavoError,
   SourceError,

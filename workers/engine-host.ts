@@ -109,6 +109,7 @@ export class EngineHost implements EngineHostApi {
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
       } catch (error) {
         gpu.destroy();
+        await io.close().catch(() => {}); // what has come is kept on disk, and the next attempt goes on from there
         throw error;
       }
       this.#gpu = gpu;
@@ -282,7 +283,7 @@ export class EngineHost implements EngineHostApi {
 
   #session(sessionId: number): Session {
     const session = this.#sessions.get(sessionId);
-    if (!session) throw new UsageError("This session was disposed. Create another one.");
+    if (!session) throw new UsageError("This session was disposed. Create another one.", { code: "disposed" });
     return session;
   }
 
@@ -290,6 +291,7 @@ export class EngineHost implements EngineHostApi {
     if (this.#tokenizer) return this.#tokenizer;
     throw new UnsupportedError(
       "This checkpoint has no tokenizer: put its tokenizer.json beside it, or work with token ids.",
+      { code: "no-tokenizer" },
     );
   }
 }

@@ -23,6 +23,8 @@ const COMMIT_DELAY_MS = 300;
 export interface IoHostPlace extends StorageAccess {
   /** Opens sources, where there are places that a page does not know. */
   readonly openSource?: typeof openSource | undefined;
+  /** Whether the browser says that it has no network. */
+  readonly isOffline?: (() => boolean) | undefined;
 }
 
 export class IoHost implements IoApi {
@@ -63,6 +65,7 @@ export class IoHost implements IoApi {
     const counts = this.#sourceCounts;
     return {
       stallTimeoutMs,
+      isOffline: this.#place.isOffline,
       onBytes: (kind, bytes) => {
         counts[`${kind}Bytes`] += bytes;
       },

@@ -1,10 +1,10 @@
 /**
  * The caller's side of a model: `Model` and `Session` are handles on what lives in the engine's worker, or, in Node, in
- * this thread. Nothing is computed here. Errors that come back are rebuilt into their classes; an `AbortSignal` becomes a
+ * this thread. Nothing is computed here. Errors come back whole; an `AbortSignal` becomes a
  * `cancel` call; a generation is pulled token by token.
  */
 import { proxy } from "comlink";
-import { DeviceError, rebuildError, UsageError } from "../errors.ts";
+import { DeviceError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { WireSource } from "./model-source.ts";
 import type { EngineHostApi } from "./protocol.ts";
@@ -226,7 +226,7 @@ export class Session {
 }
 
 /**
- * The connection to one engine: call ids, cancellation, rebuilt errors, and what happens when it dies.
+ * The connection to one engine: call ids, cancellation, and what happens when it dies.
  * @internal
  */
 export class Border {
@@ -239,7 +239,9 @@ export class Border {
 
   constructor(engine: EngineLink) {
     this.#engine = engine;
-    engine.onStop((why) => this.#fail(new DeviceError(`The engine worker stopped: ${why}.`)));
+    engine.onStop((why) => {
+      this.#fail(new DeviceError(`The engine worker stopped: ${why}.`, { code: "worker-stopped" }));
+    });
   }
 
   async call<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T> {
@@ -257,7 +259,7 @@ export class Border {
       });
     } catch (error) {
       signal?.throwIfAborted();
-      throw rebuildError(error);
+      throw error;
     } finally {
       this.#waiting.delete(fail);
       signal?.removeEventListener("abort", cancel);
@@ -268,7 +270,7 @@ export class Border {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.#fail(new UsageError("This model was disposed. Load it again to use it."));
+    this.#fail(new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" }));
     this.#engine.end();
   }
 

@@ -1,6 +1,7 @@
 /** Starts the engine worker, which lies beside the built module; a caller may name another copy of it. */
 import { releaseProxy, wrap } from "comlink";
 import { UsageError } from "../errors.ts";
+import { carryErrorsWhole } from "../util/error-border.ts";
 import type { EngineHostApi } from "./protocol.ts";
 
 /** An engine at work, in a worker or in this thread. */
@@ -15,6 +16,7 @@ export interface EngineLink {
 /** @throws UsageError where there are no workers. */
 export function startWorker(url: string | URL | undefined): EngineLink {
   const worker = newWorker(url);
+  carryErrorsWhole();
   const host = wrap<EngineHostApi>(worker);
   return {
     host,

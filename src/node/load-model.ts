@@ -34,6 +34,7 @@ export async function loadModel(source: ModelSource, options: NodeLoadOptions = 
     throw new DeviceError(
       "There is no WebGPU here. Install the webgpu package and give its GPU: " +
         'import { create } from "webgpu", then loadModel(source, { gpu: create([]) }).',
+      { code: "no-webgpu" },
     );
   }
   return openModel(new Border(engineHere(gpu)), where, rest);

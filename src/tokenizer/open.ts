@@ -25,6 +25,7 @@ export async function openTokenizer(
   if (tokenizer) return tokenizer;
   throw new UnsupportedError(
     `${files.label}: no tokenizer; expected a .gguf with a vocabulary, or tokenizer.json (of a split, its first file)`,
+    { code: "no-tokenizer" },
   );
 }
 
