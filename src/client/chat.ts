@@ -2,7 +2,6 @@
  * Chats and continued texts as OpenAI's client has them: calls over the border, nothing else. Requests are checked, and
  * answers made, in the worker.
  */
-
 import type {
   ChatCompletion,
   ChatCompletionChunk,
