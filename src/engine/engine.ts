@@ -143,10 +143,10 @@ export class Engine implements SessionHost {
     const { pager } = this.parts;
     for (const [moe, likely] of experts.entries()) {
       await this.exclusive(async () => {
-        const { stallMs } = pager.counts;
+        const { stallMs, placeMs } = pager.counts;
         const first = likely.slice(0, pager.numSlots(moe));
         if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], signal).catch(() => {});
-        pager.counts.stallMs = stallMs; // nobody waited
+        Object.assign(pager.counts, { stallMs, placeMs }); // nobody waited
         pager.takeChanges(); // nor are these the next step's misses
       });
     }
