@@ -136,7 +136,7 @@ export class Session {
     this.#check();
     return this.#host.exclusiveDraw((queued) =>
       this.#accounted(async () => {
-        if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
+        this.#checkBegun();
         const { steps, parts } = this.#host;
         const { decode } = await this.#currentPlans();
         const position = this.length - 1;
@@ -162,7 +162,34 @@ export class Session {
     );
   }
 
-  /** Appends a token that `sampleNext` drew; the next step computes it, by the decode path. */
+  /**
+   * Logits [vocab] that the token after the timeline is drawn from; nothing is appended. What the GPU has of them is not
+   * computed again, and a step that was queued ahead is dropped. @throws UsageError when the timeline is empty.
+   */
+  async nextLogits(signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
+    this.#check();
+    return this.#host.exclusive(() =>
+      this.#accounted(async () => {
+        this.#checkBegun();
+        const { steps, parts } = this.#host;
+        await this.#currentPlans();
+        const position = this.length - 1;
+        const span = { buffer: this.#logits, offset: 0, bytes: this.vocabSize * 4 };
+        await this.#catchUp(position, signal);
+        if (!this.#logitsFresh || this.#computed < this.length) {
+          if (this.#phases[position] === "decode") {
+            return new Float32Array(await this.#decodeOne(position, [span], signal));
+          }
+          await this.#prefillRun(position, this.length, signal);
+        }
+        const logits = new Float32Array(await parts.gpu.queue.submitAndRead([], [span]));
+        steps.tokenDrawn();
+        return logits;
+      }),
+    );
+  }
+
+  /** Appends a token that was drawn; the next step computes it, by the decode path. */
   append(id: number): void {
     this.#checkRoom([id]);
     this.#tokens.push(id);
@@ -334,6 +361,10 @@ export class Session {
 
   #check(): void {
     if (this.#disposed) throw new UsageError("This session was disposed. Create another one.");
+  }
+
+  #checkBegun(): void {
+    if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
   }
 
   #checkRoom(ids: readonly number[]): void {
