@@ -7,8 +7,9 @@ const ROOT = import.meta.dirname;
 const DEMO = join(ROOT, "demo");
 const WORKER_FILE = "engine.worker.js";
 const IO_WORKER_FILE = "io.worker.js";
+const GRAMMAR_WORKER_FILE = "grammar.worker.js";
 
-// The library: dist/index.js for the page, beside it dist/engine.worker.js and dist/io.worker.js, each whole in itself,
+// The library: dist/index.js for the page, beside it dist/engine.worker.js, dist/io.worker.js and dist/grammar.worker.js, each whole in itself,
 // and what reads a tokenizer without a model, loaded when one is asked for. Everything they
 // import is bundled, so a page without a bundler can load them from any path of any static server; that is why
 // package.json has devDependencies only. Not minified: an app's bundler does that, and a stack trace stays readable.
@@ -26,10 +27,32 @@ function library(): UserConfig {
     },
     worker: {
       format: "es",
-      plugins: () => [literalWorkerUrl(WORKER_FILE, IO_WORKER_FILE), licences.worker()],
+      plugins: () => [
+        literalWorkerUrl(WORKER_FILE, IO_WORKER_FILE),
+        literalWorkerUrl(WORKER_FILE, GRAMMAR_WORKER_FILE),
+        licences.worker(),
+      ],
       rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false } },
     },
     plugins: [literalWorkerUrl("index.js", WORKER_FILE), licences.page],
+  };
+}
+
+// The library in Node: dist/node.js, whole in itself but for Node's own modules. The caller brings the WebGPU.
+function node(): UserConfig {
+  return {
+    root: ROOT,
+    publicDir: false,
+    ssr: { noExternal: true },
+    build: {
+      ssr: "src/node.ts",
+      outDir: "dist",
+      emptyOutDir: false, // the page's half is there
+      target: "node20",
+      minify: false,
+      // Named as in the page's half, whose chunks these are again.
+      rolldownOptions: { output: { chunkFileNames: "[name]-[hash].js" } },
+    },
   };
 }
 
@@ -58,4 +81,7 @@ function demo(): UserConfig {
   };
 }
 
-export default defineConfig(({ mode }) => (mode === "library" ? library() : demo()));
+export default defineConfig(({ mode }) => {
+  if (mode === "library") return library();
+  return mode === "node" ? node() : demo();
+});

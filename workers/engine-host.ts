@@ -3,6 +3,7 @@
  * generations and running calls under numbers, since neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
+import { createChat, type ResponseChunk, type ResponseRequest, type WholeResponse } from "../src/chat/chat.ts";
 import type {
   EngineHostApi,
   WireGenerateOptions,
@@ -36,14 +37,18 @@ import { UnsupportedError, UsageError } from "../src/errors.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
 import { generate } from "../src/generate/generate.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
+import type { Hold, TokenBytes } from "../src/grammar/types.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import { openSource } from "../src/sources/open-source.ts";
 import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
+import { tokenBytes } from "../src/tokenizer/token-bytes.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
 import { CallTable } from "./call-table.ts";
+import { GrammarClient } from "./grammar-client.ts";
 import { IoClient, type IoPlace } from "./io-client.ts";
 import type { Source } from "./io-protocol.ts";
+import { Responses } from "./responses.ts";
 import { cacheWanted, checkTierOptions, defaultRamBytes } from "./tier-options.ts";
 
 /** How often a running model tells the disk cache which experts it used; a tab that is closed loses no more. */
@@ -54,6 +59,10 @@ export interface HostPlace extends IoPlace {
   readonly gpu: GPU | undefined;
   /** Gibibytes, as far as the browser tells. */
   readonly deviceMemory?: number | undefined;
+  /** Starts the grammar worker; absent where there are no nested workers. */
+  readonly startGrammarWorker?: (() => Worker) | undefined;
+  /** Holds texts of a vocabulary to constraints in this thread, where there is no worker for it. */
+  readonly holdHere?: ((vocabulary: TokenBytes) => Promise<Hold>) | undefined;
   /** The user asked for little traffic. */
   readonly saveData?: boolean | undefined;
 }
@@ -75,6 +84,8 @@ export class EngineHost implements EngineHostApi {
   #io: IoClient | undefined;
   #engine: Engine | undefined;
   #tokenizer: ModelTokenizer | undefined;
+  #grammars: GrammarClient | undefined;
+  #responses: Responses | undefined;
 
   constructor(place: HostPlace) {
     this.#place = place;
@@ -106,11 +117,12 @@ export class EngineHost implements EngineHostApi {
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
         const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
-        const settings = { ...options, ...tiers, signal, onProgress: onBytes };
+        const settings = { ...options, ...tiers, reservedSessions: options.chatSessions, signal, onProgress: onBytes };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
       } catch (error) {
         gpu.destroy();
+        await io.close().catch(() => {}); // what has come is kept on disk, and the next attempt goes on from there
         throw error;
       }
       this.#gpu = gpu;
@@ -123,8 +135,9 @@ export class EngineHost implements EngineHostApi {
 
   inspect(source: Source, options: WireInspectOptions, callId: number): Promise<ModelInspection> {
     const { stallTimeoutMs, ...wanted } = options;
+    const open = this.#place.openSource ?? openSource;
     return this.#calls.run(callId, (signal) => {
-      return inspectFiles((hooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
+      return inspectFiles((hooks) => open(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
     });
   }
 
@@ -158,7 +171,7 @@ export class EngineHost implements EngineHostApi {
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
     const generation: Partial<Generation> = {};
     const stopIds = [...this.#loaded().spec.stopIds, ...(this.#tokenizer?.chatFormat.stopIds ?? [])];
-    const drawn = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
+    const drawn = generate(this.#session(sessionId), options, stopIds, () => generation.signal, this.#hold());
     const generationId = this.#nextId++;
     this.#generations.set(generationId, Object.assign(generation, { drawn, signal: undefined }));
     return generationId;
@@ -173,9 +186,34 @@ export class EngineHost implements EngineHostApi {
     });
   }
 
+  /** What holds texts to constraints, over the model's own vocabulary. */
+  #hold(): Hold | undefined {
+    const tokenizer = this.#tokenizer;
+    if (!tokenizer) return undefined;
+    const { vocabSize } = this.#loaded().spec;
+    this.#grammars ??= new GrammarClient(this.#place, () => tokenBytes(tokenizer, vocabSize));
+    return this.#grammars.hold;
+  }
+
   async generateReturn(generationId: number): Promise<void> {
     await this.#generations.get(generationId)?.drawn.return("stop");
     this.#generations.delete(generationId);
+  }
+
+  respond(request: ResponseRequest, callId: number): Promise<WholeResponse> {
+    return this.#step(callId, (signal) => this.#answers().whole(request, signal));
+  }
+
+  async respondStart(request: ResponseRequest): Promise<number> {
+    return this.#answers().start(request);
+  }
+
+  respondNext(streamId: number, callId: number): Promise<ResponseChunk | null> {
+    return this.#step(callId, (signal) => this.#answers().next(streamId, signal));
+  }
+
+  async respondReturn(streamId: number): Promise<void> {
+    await this.#responses?.return(streamId);
   }
 
   async encode(text: string, options: EncodeOptions): Promise<number[]> {
@@ -245,6 +283,7 @@ export class EngineHost implements EngineHostApi {
   async dispose(): Promise<Readonly<Record<string, number>>> {
     this.#calls.cancelAll();
     this.#warming.abort();
+    this.#grammars?.close();
     await this.#noteUses().catch(() => {}); // a hint for the next visit
     this.#engine?.dispose();
     await this.#io?.close().catch(() => {}); // what could not be stored is fetched again
@@ -280,9 +319,14 @@ export class EngineHost implements EngineHostApi {
     return this.#engine;
   }
 
+  #answers(): Responses {
+    this.#responses ??= new Responses(createChat(this.#loaded(), this.#tokenizer, this.#hold()));
+    return this.#responses;
+  }
+
   #session(sessionId: number): Session {
     const session = this.#sessions.get(sessionId);
-    if (!session) throw new UsageError("This session was disposed. Create another one.");
+    if (!session) throw new UsageError("This session was disposed. Create another one.", { code: "disposed" });
     return session;
   }
 
@@ -290,6 +334,7 @@ export class EngineHost implements EngineHostApi {
     if (this.#tokenizer) return this.#tokenizer;
     throw new UnsupportedError(
       "This checkpoint has no tokenizer: put its tokenizer.json beside it, or work with token ids.",
+      { code: "no-tokenizer" },
     );
   }
 }

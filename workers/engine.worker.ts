@@ -1,5 +1,6 @@
 /** The engine's worker: exposes an EngineHost to the page, nothing else. */
 import { expose } from "comlink";
+import { carryErrorsWhole } from "../src/util/error-border.ts";
 import { EngineHost } from "./engine-host.ts";
 
 /** Parts of the worker's navigator that not every browser, nor TypeScript, has. */
@@ -8,6 +9,10 @@ const { deviceMemory, connection } = navigator as { deviceMemory?: number; conne
 const startIoWorker = (): Worker =>
   new Worker(new URL("./io.worker.ts", import.meta.url), { type: "module", name: "octavo-io" });
 
+const startGrammarWorker = (): Worker =>
+  new Worker(new URL("./grammar.worker.ts", import.meta.url), { type: "module", name: "octavo-grammar" });
+
+carryErrorsWhole();
 expose(
   new EngineHost({
     gpu: navigator.gpu,
@@ -15,6 +20,8 @@ expose(
     locks: navigator.locks,
     saveData: connection?.saveData,
     startIoWorker: typeof Worker === "undefined" ? undefined : startIoWorker,
+    startGrammarWorker: typeof Worker === "undefined" ? undefined : startGrammarWorker,
     deviceMemory,
+    isOffline: () => !navigator.onLine,
   }),
 );

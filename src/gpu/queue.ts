@@ -116,7 +116,9 @@ export class Queue {
       if (error instanceof DeviceError) throw error;
       // A lost device fails its mappings before it says that it is lost.
       await Promise.race([this.#lost, new Promise((resolve) => setTimeout(resolve, LOST_NEWS_MS))]);
-      throw new DeviceError(`A read-back failed: ${error instanceof Error ? error.message : String(error)}`);
+      throw new DeviceError(`A read-back failed: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
     }
   }
 

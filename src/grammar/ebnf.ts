@@ -1,14 +1,16 @@
 /**
- * Writes grammars for the grammar engine, down to the bytes of UTF-8: the engine takes a class of code points from 0x80 to
+ * Writes grammars for the grammar engine. Classes that have all of Unicode beyond ASCII it knows itself, by what they leave
+ * out; others are written as the bytes of UTF-8: the engine takes a class of code points from 0x80 to
  * 0xff for single bytes of that value, and a class of one code point for that character's spelling. A byte alone is
  * therefore written with the byte 0xff beside it, which is in no token that the engine is given (`grammar-engine.ts`).
  */
 import { UsageError } from "../errors.ts";
-import { type ByteRanges, type CharSet, utf8Ranges } from "./char-set.ts";
+import { ANY, type ByteRanges, type CharSet, common, others, utf8Ranges } from "./char-set.ts";
 
 /** Far more than a schema needs that a model can fill; a forged one may ask for any number. */
 const MAX_RULES = 20_000;
 const NEVER = 0xff;
+const BEYOND_ASCII = common(ANY, [[0x80, 0x10_ffff]]);
 
 /** `text`, in quotes. */
 export function literal(text: string): string {
@@ -54,11 +56,13 @@ export class Rules {
   /** One character of `set`. @throws UsageError when it is empty. */
   char(set: CharSet): string {
     if (set.length === 0) throw new UsageError("A class of the pattern has no character in it.");
-    const ascii = set.filter(([first]) => first <= 0x7f).map(([first, last]) => [first, Math.min(last, 0x7f)] as const);
-    const beyond = set.filter(([, last]) => last > 0x7f);
-    const spelled = beyond.flatMap(([first, last]) => utf8Ranges(Math.max(first, 0x80), last));
-    const options = [...(ascii.length > 0 ? [byteClass(ascii)] : []), ...spelled.map(sequence)];
-    return options.length === 1 ? either(options) : this.rule(`char ${JSON.stringify(set)}`, () => options.join(" | "));
+    const ascii = common(set, [[0, 0x7f]]);
+    const beyond = common(set, BEYOND_ASCII);
+    const excluded = common([[0, 0x7f]], others(set));
+    if (JSON.stringify(beyond) === JSON.stringify(BEYOND_ASCII) && excluded.length > 0)
+      return `[^${inClass(excluded)}]`;
+    const spelled = beyond.flatMap(([first, last]) => utf8Ranges(first, last));
+    return either([...(ascii.length > 0 ? [byteClass(ascii)] : []), ...spelled.map(sequence)]);
   }
 
   /** The grammar whose whole is `root`. */
@@ -74,8 +78,11 @@ function sequence(bytes: ByteRanges): string {
 
 function byteClass(ranges: readonly (readonly [number, number])[]): string {
   const alone = ranges.length === 1 && ranges[0]?.[0] === ranges[0]?.[1] && (ranges[0]?.[0] ?? 0) > 0x7f;
-  const spelled = ranges.map(([first, last]) => (first === last ? hex(first) : `${hex(first)}-${hex(last)}`));
-  return `[${spelled.join("")}${alone ? hex(NEVER) : ""}]`;
+  return `[${inClass(ranges)}${alone ? hex(NEVER) : ""}]`;
+}
+
+function inClass(ranges: CharSet): string {
+  return ranges.map(([first, last]) => (first === last ? hex(first) : `${hex(first)}-${hex(last)}`)).join("");
 }
 
 function hex(byte: number): string {

@@ -7,18 +7,25 @@ import { constraintGrammar } from "./constraint-grammar.ts";
 import { type GrammarCompiler, type GrammarLibrary, type GrammarMatcher, loadLibrary } from "./library.ts";
 import type { Allowed, Constraint, Held, TokenBytes } from "./types.ts";
 
-/** Bytes that are nowhere in UTF-8: a token with one of them says nothing. See `ebnf.ts` for what 0xff is used for. */
-const NOT_UTF8 = /[\xc0\xc1\xf5-\xff]/;
+/**
+ * What is nowhere in UTF-8, as a character a byte, and U+2028 and U+2029, which a pattern's `.` must not match. The engine's
+ * own classes know leading and following bytes only. See `ebnf.ts` for what 0xff is used for.
+ */
+const NEVER = /[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xed[\xa0-\xbf]|\xf0[\x80-\x8f]|\xf4[\x90-\xbf]|\xe2\x80[\xa8\xa9]/;
+/** Ends of a text behind which a token may make that of what it begins with. */
+const UNFINISHED = ["\xe0", "\xed", "\xf0", "\xf4", "\xe2", "\xe2\x80"];
 
 export class GrammarEngine {
   readonly #loaded: GrammarLibrary;
   readonly #compiler: GrammarCompiler;
-  readonly #vocabSize: number;
+  readonly #vocabulary: Vocabulary;
+  /** A grammar made the engine abort, which leaves it with a part of its memory lost. */
+  aborted = false;
 
-  private constructor(loaded: GrammarLibrary, compiler: GrammarCompiler, vocabSize: number) {
+  private constructor(loaded: GrammarLibrary, compiler: GrammarCompiler, vocabulary: Vocabulary) {
     this.#loaded = loaded;
     this.#compiler = compiler;
-    this.#vocabSize = vocabSize;
+    this.#vocabulary = vocabulary;
   }
 
   /** @throws UnsupportedError where WebAssembly cannot run. */
@@ -27,12 +34,18 @@ export class GrammarEngine {
       throw new UnsupportedError(`A constraint needs WebAssembly, which did not start here: ${String(error)}`);
     });
     const { TokenizerInfo, GrammarCompiler } = loaded.library;
-    const tokens = Array.from(ends, (end, id) => spelled(bytes.subarray(id === 0 ? 0 : ends[id - 1], end)));
+    const texts = Array.from(ends, (end, id) => byteText(bytes.subarray(id === 0 ? 0 : ends[id - 1], end)));
+    const tokens = texts.map((text) => (NEVER.test(text) ? "" : Uint8Array.from(text, (char) => char.charCodeAt(0))));
     const end = tokens.length;
     // The library's types know texts only; it takes the bytes of what is no text.
-    const vocabulary = [...tokens, ""] as string[];
-    const info = await TokenizerInfo.createTokenizerInfo(vocabulary, "raw", false, end + 1, [end]);
-    return new GrammarEngine(loaded, await GrammarCompiler.createGrammarCompiler(info, true), end);
+    const info = await TokenizerInfo.createTokenizerInfo([...tokens, ""] as string[], "raw", false, end + 1, [end]);
+    const following = texts.flatMap((text, id) => (/^[\x80-\xbf]/.test(text) ? [[text, id] as const] : []));
+    const barred = UNFINISHED.map((unfinished) => {
+      const ids = following.filter(([text]) => NEVER.test(unfinished + text)).map(([, id]) => id);
+      return [unfinished, ids] as const;
+    });
+    const compiler = await GrammarCompiler.createGrammarCompiler(info, true);
+    return new GrammarEngine(loaded, compiler, { texts, barred });
   }
 
   /** @throws UsageError for a constraint that is malformed or cannot be held to. */
@@ -42,8 +55,9 @@ export class GrammarEngine {
     try {
       const compiled = await this.#compiler.compileGrammar(grammar);
       const matcher = await this.#loaded.library.GrammarMatcher.createGrammarMatcher(compiled);
-      return new HeldText(matcher, this.#vocabSize, () => compiled.dispose());
+      return new HeldText(matcher, this.#vocabulary, () => compiled.dispose());
     } catch (error) {
+      this.aborted = true;
       throw new UsageError(
         `The constraint is no grammar that can be held to: ${reason(this.#loaded.takePrinted(), error)}`,
       );
@@ -51,16 +65,25 @@ export class GrammarEngine {
   }
 }
 
+interface Vocabulary {
+  /** What each id spells, a character a byte. */
+  readonly texts: readonly string[];
+  /** Ids that must not follow a text that ends so. */
+  readonly barred: readonly (readonly [string, readonly number[]])[];
+}
+
 class HeldText implements Held {
   readonly #matcher: GrammarMatcher;
-  readonly #vocabSize: number;
+  readonly #vocabulary: Vocabulary;
+  /** The last bytes of the text. */
+  #tail = "";
   readonly #release: () => void;
   #refused: number | undefined;
   #disposed = false;
 
-  constructor(matcher: GrammarMatcher, vocabSize: number, release: () => void) {
+  constructor(matcher: GrammarMatcher, vocabulary: Vocabulary, release: () => void) {
     this.#matcher = matcher;
-    this.#vocabSize = vocabSize;
+    this.#vocabulary = vocabulary;
     this.#release = release;
   }
 
@@ -68,13 +91,16 @@ class HeldText implements Held {
     if (this.#refused !== undefined)
       throw new UsageError(`The constraint does not allow the id ${this.#refused} here.`);
     const mask = await this.#matcher.getNextTokenBitmask();
-    const mayEnd = bit(mask, this.#vocabSize);
-    if (mayEnd) mask[this.#vocabSize >>> 5] = (mask[this.#vocabSize >>> 5] ?? 0) & ~(1 << (this.#vocabSize & 31));
+    const { texts, barred } = this.#vocabulary;
+    const mayEnd = bit(mask, texts.length);
+    clear(mask, texts.length);
+    for (const [unfinished, ids] of barred) if (this.#tail.endsWith(unfinished)) for (const id of ids) clear(mask, id);
     return { mask, mayEnd, mustEnd: mayEnd && mask.every((word) => word === 0) };
   }
 
   accept(id: number): void {
     if (!this.#matcher.acceptToken(id)) this.#refused ??= id;
+    this.#tail = (this.#tail + (this.#vocabulary.texts[id] ?? "")).slice(-2);
   }
 
   dispose(): void {
@@ -89,10 +115,13 @@ function bit(mask: Int32Array, id: number): boolean {
   return (((mask[id >>> 5] ?? 0) >>> (id & 31)) & 1) === 1;
 }
 
-/** What the engine knows a token by: its bytes, or nothing, which it never allows. */
-function spelled(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | "" {
-  const known = bytes.length > 0 && !NOT_UTF8.test(String.fromCharCode(...bytes));
-  return known ? bytes.slice() : "";
+function clear(mask: Int32Array, id: number): void {
+  mask[id >>> 5] = (mask[id >>> 5] ?? 0) & ~(1 << (id & 31));
+}
+
+/** Characters of a pattern that works on bytes. */
+function byteText(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
 }
 
 /** The engine names the place in its own sources first, which is no help. */

@@ -14,15 +14,22 @@ export function space(rules: Rules): string {
   return rules.rule("space", () => `"" | " " | "\\n" [ \\t]{0,${MAX_INDENT}}`);
 }
 
-/** Characters of a string as a model may spell them, `\u` pairs for one character included. */
-export function stringChar(rules: Rules): string {
-  return rules.rule("string char", () => {
-    const hex = "[0-9a-fA-F]";
-    const pair = `[dD] [89abAB] ${hex} ${hex} "\\\\u" [dD] [c-fC-F] ${hex} ${hex}`;
-    const alone = `([0-9abcefABCEF] ${hex} | [dD] [0-7]) ${hex} ${hex}`;
-    const escaped = `"\\\\" ([\\u0022\\u005c\\u002fbfnrt] | "u" (${alone} | ${pair}))`;
-    return `${rules.char(others(QUOTED))} | ${escaped}`;
-  });
+const HEX = "[0-9a-fA-F]";
+const ESCAPED = '"\\\\" [\\u0022\\u005c\\u002fbfnrt]';
+/** A character by its number, or by the two halves of a surrogate pair. */
+const NUMBERED = [
+  `"\\\\u" [0-9abcefABCEF] ${HEX} ${HEX} ${HEX}`,
+  `"\\\\u" [dD] [0-7] ${HEX} ${HEX}`,
+  `"\\\\u" [dD] [89abAB] ${HEX} ${HEX} "\\\\u" [dD] [c-fC-F] ${HEX} ${HEX}`,
+];
+
+/**
+ * A string of `least` to `most` characters; a bounded one has no characters by their numbers. The engine works out what
+ * tokens fit at every place of a rule when it compiles, and at every token where rules meet: so the choices are one flat
+ * list, and every character of a bound costs it a pass over the vocabulary.
+ */
+export function boundedString(rules: Rules, least: number, most: number): string {
+  return quoted(repeated(either([rules.char(others(QUOTED)), ESCAPED]), least, most));
 }
 
 /** A character of `set` inside a string; what must be escaped is, in one way. @throws UsageError when `set` is empty. */
@@ -46,7 +53,9 @@ export function quoted(content: string): string {
 }
 
 export function anyString(rules: Rules): string {
-  return rules.rule("string", () => quoted(repeated(stringChar(rules), 0)));
+  return rules.rule("string", () => {
+    return quoted(repeated(either([rules.char(others(QUOTED)), ESCAPED, ...NUMBERED]), 0));
+  });
 }
 
 export function anyInteger(rules: Rules): string {

@@ -10,7 +10,7 @@ type ClassElement = AST.CharacterClassElement;
 
 const DIGITS: CharSet = [[0x30, 0x39]];
 const WORDS: CharSet = charSet([...DIGITS, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]]);
-const LINE_ENDS: CharSet = charSet([10, 13, 0x2028, 0x2029].map((point) => [point, point]));
+const LINE_ENDS: CharSet = charSet([10, 13].map((point) => [point, point]));
 const SPACES: CharSet = charSet([
   [9, 13],
   ...[0x20, 0xa0, 0x1680, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000, 0xfeff].map((point) => [point, point] as const),
@@ -110,7 +110,7 @@ class RegexConverter {
   }
 
   #named(set: AST.CharacterSet): CharSet {
-    if (set.kind === "any") return others(LINE_ENDS);
+    if (set.kind === "any") return others(LINE_ENDS); // U+2028 and U+2029 are never allowed: see grammar-engine.ts
     if (set.kind === "property") return this.#fail(`has ${set.raw}: classes of Unicode are not supported.`);
     const named = { digit: DIGITS, space: SPACES, word: WORDS }[set.kind];
     return set.negate ? others(named) : named;

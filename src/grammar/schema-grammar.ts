@@ -6,16 +6,16 @@
  */
 
 import { show } from "../util/show.ts";
-import { either, literal, type Rules, repeated } from "./ebnf.ts";
+import { either, literal, type Rules } from "./ebnf.ts";
 import {
   anyInteger,
   anyNumber,
   anyObject,
   anyString,
   anyValue,
+  boundedString,
   charInString,
   quoted,
-  stringChar,
 } from "./json-grammar.ts";
 import { boundedNumber } from "./number-grammar.ts";
 import { regexGrammar } from "./regex-grammar.ts";
@@ -48,6 +48,8 @@ const FORMATS: Readonly<Record<string, string>> = {
 };
 /** Repetitions are written out. */
 const MAX_COUNT = 4096;
+/** A bound on a string's length costs about 70 ms a character to compile over 200,000 tokens. */
+const MAX_LENGTH = 64;
 /** What tells the type of a schema that does not name it. */
 const TELLING: readonly [TypeName, readonly string[]][] = [
   ["object", ["properties", "required", "additionalProperties"]],
@@ -197,7 +199,13 @@ class SchemaConverter implements Converter {
     if (shape === undefined) {
       if (least > most) return undefined;
       if (least === 0 && most === Number.POSITIVE_INFINITY) return anyString(this.rules);
-      return quoted(repeated(stringChar(this.rules), least, most));
+      if (least > MAX_LENGTH || (most > MAX_LENGTH && most !== Number.POSITIVE_INFINITY)) {
+        fail(
+          path,
+          `lengths of strings up to ${MAX_LENGTH} are supported. Leave it out, and check the result yourself.`,
+        );
+      }
+      return boundedString(this.rules, least, most);
     }
     if (typeof shape !== "string") return fail(path, `"pattern" is ${show(pattern)}; expected a text.`);
     if ("minLength" in node || "maxLength" in node || (pattern !== undefined && format !== undefined)) {

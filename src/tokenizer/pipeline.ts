@@ -7,8 +7,8 @@ import { Tokenizer as HfTokenizer } from "@huggingface/tokenizers";
 import { FormatError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../formats/read-json.ts";
 import type { AddedToken } from "./added-tokens.ts";
-import { alphabetBytes, fallbackByte } from "./token-bytes.ts";
 import { GPT2_WORDS, isolate } from "./gguf-splits.ts";
+import { alphabetBytes, fallbackByte } from "./token-bytes.ts";
 
 /** A lone surrogate: text is made well-formed before it is encoded, so nothing that holds one is ever matched. */
 const UNSPELLABLE = "\udfff";

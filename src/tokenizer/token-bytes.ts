@@ -41,9 +41,7 @@ function byteAlphabet(): ReadonlyMap<string, number> {
 /** Bytes of a token of byte-level BPE; a character that is not of its alphabet stands for itself. */
 export function alphabetBytes(token: string): Uint8Array {
   const encoder = new TextEncoder();
-  return Uint8Array.from(
-    Array.from(token, (char) => BYTE_OF_CHAR.get(char) ?? [...encoder.encode(char)]).flat(),
-  );
+  return Uint8Array.from(Array.from(token, (char) => BYTE_OF_CHAR.get(char) ?? [...encoder.encode(char)]).flat());
 }
 
 /** The byte that a token of SentencePiece's fallback (`<0x0A>`) is. */

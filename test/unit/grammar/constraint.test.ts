@@ -11,8 +11,8 @@ const tokenizer = createTokenizer("tales", JSON.parse(readFileSync(path, "utf8")
 const SCHEMAS: unknown[] = [
   { type: "object", properties: { a: { type: "boolean" }, b: { type: "string", maxLength: 4 } }, required: ["a"] },
   { type: "number", minimum: -1.5, exclusiveMaximum: 12.25 },
-  { type: "array", items: { enum: ["é", "\n\"x", null, 1.5, { a: [] }] }, minItems: 1, maxItems: 3 },
-  { type: "string", pattern: "^[^\\s\"a]{1,4}.\\\\?$" },
+  { type: "array", items: { enum: ["é", '\n"x', null, 1.5, { a: [] }] }, minItems: 1, maxItems: 3 },
+  { type: "string", pattern: '^[^\\s"a]{1,4}.\\\\?$' },
 ];
 
 test.each(SCHEMAS)("%j", async (schema) => {
@@ -29,7 +29,9 @@ test.each(SCHEMAS)("%j", async (schema) => {
     for (;;) {
       const { mask, mayEnd, mustEnd } = await one.allowed();
       if (mustEnd || (mayEnd && Math.random() < 0.2) || ids.length > 200) break;
-      const ok = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter((id) => ((mask[id >>> 5]! >>> (id & 31)) & 1) === 1);
+      const ok = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter(
+        (id) => ((mask[id >>> 5]! >>> (id & 31)) & 1) === 1,
+      );
       const id = ok[Math.floor(Math.random() * ok.length)]!;
       ids.push(id);
       one.accept(id);
