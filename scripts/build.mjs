@@ -3,9 +3,14 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { ensureDependencies, ROOT } from "./install.mjs";
+import { checkSizes } from "./sizes.mjs";
 
 const DIST = join(ROOT, "dist");
 const SPECIFIER = /(\bfrom\s*|\bimport\s*\(?\s*)"([^"]+)"/g;
+
+const WORKER_DECLARATION = `/** The engine's worker: a script to be started, with nothing to import. Its address is \`LoadOptions.workerUrl\`. */
+export {};
+`;
 
 /**
  * @param {string} script path of a package's command
@@ -55,11 +60,13 @@ function buildTypes() {
   finishDeclaration(join(DIST, "index.d.ts"), reachable);
   // The compiler also describes what the public types do not mention, such as the worker protocol.
   for (const path of listDeclarations(DIST)) if (!reachable.has(path)) rmSync(path);
+  writeFileSync(join(DIST, "engine.worker.d.ts"), WORKER_DECLARATION);
 }
 
 function buildLibrary() {
   runNode("vite/bin/vite.js", ["build", "--mode", "library"]);
   buildTypes();
+  checkSizes(DIST);
 }
 
 function buildDemo() {

@@ -59,7 +59,7 @@ function vitest(project) {
 const TIERS = {
   typecheck: single(["node_modules/typescript/bin/tsc", "--noEmit"]),
   lint: single(["scripts/check-imports.mjs"], ["node_modules/@biomejs/biome/bin/biome", "ci", "--error-on-warnings"]),
-  build: single(["scripts/build.mjs"]), // the e2e tests drive what it makes
+  build: single(["scripts/build.mjs"], ["scripts/check-package.mjs"]), // the e2e tests drive what it makes
   unit: vitest("unit"),
   shaders: vitest("shaders"),
   gpu: vitest("gpu"),

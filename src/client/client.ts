@@ -254,8 +254,8 @@ export class Session {
   }
 }
 
-/** The connection to one engine worker: call ids, cancellation, and what happens when it dies. */
-class Border {
+/** @internal The connection to one engine worker: call ids, cancellation, and what happens when it dies. */
+export class Border {
   closed = false;
   readonly #worker: Worker;
   readonly #host: Remote<EngineHostApi>;
