@@ -9,7 +9,7 @@ const KB = 1000;
  * Most gzipped bytes: of the entry with everything that it imports at once, and of each worker, which holds all that it
  * needs. A tenth above what they were when the bound was set; who needs more raises it and says why.
  */
-export const BOUNDS = { "index.js": 15 * KB, "engine.worker.js": 320 * KB, "io.worker.js": 127 * KB };
+export const BOUNDS = { "index.js": 15 * KB, "engine.worker.js": 346 * KB, "io.worker.js": 127 * KB };
 
 const STATIC_IMPORT = /^(?:import|export)\b[^"']*["']\.\/([^"']+)["'];?$/gm;
 
