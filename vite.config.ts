@@ -6,6 +6,11 @@ import { bundledLicences, literalWorkerUrl } from "./scripts/vite-plugins.ts";
 const ROOT = import.meta.dirname;
 const DEMO = join(ROOT, "demo");
 const WORKER_FILE = "engine.worker.js";
+// Files of their own, so that an app which imports nothing of one takes none of it: comlink does something when loaded.
+const PARTS = [
+  { name: "errors", test: /\/src\/errors\.ts$/, priority: 2 },
+  { name: "client", test: /\/src\/client\/|\/node_modules\/comlink\//, priority: 1 },
+];
 const IO_WORKER_FILE = "io.worker.js";
 
 // The library: dist/index.js for the page, beside it dist/engine.worker.js and dist/io.worker.js, each whole in itself,
@@ -23,13 +28,19 @@ function library(): UserConfig {
       target: "es2022",
       minify: false,
       lib: { entry: { index: "src/index.ts" }, formats: ["es"] },
+      rolldownOptions: {
+        output: {
+          chunkFileNames: ({ name }) => (PARTS.some((part) => part.name === name) ? "[name].js" : "[name]-[hash].js"),
+          codeSplitting: { groups: PARTS },
+        },
+      },
     },
     worker: {
       format: "es",
       plugins: () => [literalWorkerUrl(WORKER_FILE, IO_WORKER_FILE), licences.worker()],
       rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false } },
     },
-    plugins: [literalWorkerUrl("index.js", WORKER_FILE), licences.page],
+    plugins: [literalWorkerUrl("client.js", WORKER_FILE), licences.page],
   };
 }
 
