@@ -6,6 +6,11 @@ import { bundledLicences, literalWorkerUrl } from "./scripts/vite-plugins.ts";
 const ROOT = import.meta.dirname;
 const DEMO = join(ROOT, "demo");
 const WORKER_FILE = "engine.worker.js";
+// Files of their own, so that an app which imports nothing of one takes none of it: comlink does something when loaded.
+const PARTS = [
+  { name: "errors", test: /\/src\/errors\.ts$/, priority: 2 },
+  { name: "client", test: /\/src\/client\/|\/node_modules\/comlink\//, priority: 1 },
+];
 const IO_WORKER_FILE = "io.worker.js";
 const GRAMMAR_WORKER_FILE = "grammar.worker.js";
 
@@ -24,6 +29,12 @@ function library(): UserConfig {
       target: "es2022",
       minify: false,
       lib: { entry: { index: "src/index.ts" }, formats: ["es"] },
+      rolldownOptions: {
+        output: {
+          chunkFileNames: ({ name }) => (PARTS.some((part) => part.name === name) ? "[name].js" : "[name]-[hash].js"),
+          codeSplitting: { groups: PARTS },
+        },
+      },
     },
     worker: {
       format: "es",
@@ -34,7 +45,7 @@ function library(): UserConfig {
       ],
       rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false } },
     },
-    plugins: [literalWorkerUrl("index.js", WORKER_FILE), licences.page],
+    plugins: [literalWorkerUrl("client.js", WORKER_FILE), licences.page],
   };
 }
 
