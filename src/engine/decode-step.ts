@@ -5,8 +5,8 @@
  * can be queued in between; when the first one misses, the GPU halts what was queued behind it.
  */
 import type { Span } from "../gpu/queue.ts";
-import type { Want } from "../pager/pager.ts";
 import { ABSENT } from "../pager/slot-table.ts";
+import { missingOf, type Want } from "../pager/wants.ts";
 import type { DecodePlan } from "./decode.ts";
 import type { Parts } from "./parts.ts";
 import { type Routing, unpackRouting } from "./routing.ts";
@@ -83,7 +83,8 @@ export async function finishStep(
       runAhead.stepEnded();
       return { routing, bytes: bytes.slice(decodeRecordBytes(parts.sizes)), rounds };
     }
-    await fetchWanted(parts, runAhead, wantedExperts(parts, bytes, routing, first, reach), reach, signal);
+    const wants = wantedExperts(parts, bytes, routing, first, reach);
+    await fetchWanted(parts, runAhead, wants, reach, runAhead.roundMs(moe.length - first), signal);
     from = first;
     unhalt(parts);
     since = performance.now();
@@ -109,20 +110,26 @@ export function unhalt({ gpu, scratch }: Parts): void {
   gpu.queue.write(scratch.halt, 0, new Uint32Array([NONE, 0]));
 }
 
+/**
+ * Waits for what the missing layer demands, and for guesses as long as a round takes: a round is what is lost when a layer
+ * misses an expert that was about to come, so waiting longer costs more than it can save.
+ */
 async function fetchWanted(
   { pager }: Parts,
   runAhead: RunAhead,
   wants: readonly Want[],
   reach: Reach,
+  graceMs: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  for (const { moe, experts, guess } of wants) {
-    const missing = experts.filter((expert) => !pager.isResident(moe, expert)).length;
-    runAhead.wanted(missing, guess ? reach : undefined);
+  const missing = missingOf(wants, (moe, expert) => pager.isResident(moe, expert));
+  for (const layer of new Set(wants.map(({ moe }) => moe))) {
+    const guessed = wants.every(({ moe, guess }) => moe !== layer || guess);
+    runAhead.wanted(missing.filter(({ moe }) => moe === layer).length, guessed ? reach : undefined);
   }
-  const [before, start] = [pager.counts.expertsFetched, performance.now()];
-  await pager.acquire(wants, signal);
-  runAhead.fetchTook(pager.counts.expertsFetched - before, performance.now() - start);
+  const start = performance.now();
+  await pager.acquire(wants, { signal, graceMs });
+  runAhead.fetchTook(missing.length, performance.now() - start);
 }
 
 /** What the first missing layer demands, what it predicts for the next, and what the layers within reach seemed to want. */
@@ -138,12 +145,11 @@ function wantedExperts(
   };
   const chosen = (moe: number) => [...(routing[moe]?.expertIds ?? [])];
   const wants: Want[] = [{ moe: first, experts: chosen(first), guess: false }];
-  for (let moe = first + 1; moe < routing.length && moe <= first + reach.layers; moe++) {
-    wants.push({
-      moe,
-      experts: [...chosen(moe), ...words(sizes.hintsAt + moe * sizes.hints, reach.hints)],
-      guess: true,
-    });
+  const within = routing.map((_, moe) => moe).slice(first + 1, first + 1 + reach.layers);
+  for (const moe of within) wants.push({ moe, experts: chosen(moe), guess: true });
+  // The likelier ones of all layers go first.
+  for (const moe of within) {
+    wants.push({ moe, experts: words(sizes.hintsAt + moe * sizes.hints, reach.hints), guess: true });
   }
   if (sizes.predictions > 0 && first + 1 < routing.length) {
     const experts = words(sizes.predictionsAt + first * 3 * sizes.predictions, sizes.predictions);

@@ -145,7 +145,7 @@ export class Engine implements SessionHost {
       await this.exclusive(async () => {
         const { stallMs } = pager.counts;
         const first = likely.slice(0, pager.numSlots(moe));
-        if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], signal).catch(() => {});
+        if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], { signal }).catch(() => {});
         pager.counts.stallMs = stallMs; // nobody waited
         pager.takeChanges(); // nor are these the next step's misses
       });
@@ -176,6 +176,7 @@ export class Engine implements SessionHost {
     this.#disposed = true;
     for (const session of [...this.#sessions.keys()]) session.dispose();
     this.steps.history?.dispose();
+    void this.parts.pager.endGuesses();
     this.parts.ram.clear();
     this.gpu.queue.dispose();
     this.gpu.ledger.destroyAll();
@@ -249,7 +250,7 @@ async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortS
     throw new UsageError(`allResident needs a slot for every expert: a budget of ${plan.fullBudgetBytes} bytes.`);
   }
   for (const [moe, { resident }] of pager.residentFlags().entries()) {
-    for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], signal);
+    for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], { signal });
   }
 }
 

@@ -111,7 +111,7 @@ async function runExperts(
   runWave(parts, plan, grouped, resident);
   for (const experts of waves) {
     signal?.throwIfAborted();
-    await pager.acquire([{ moe: plan.moe, experts, guess: false }], signal);
+    await pager.acquire([{ moe: plan.moe, experts, guess: false }], { signal });
     runWave(parts, plan, grouped, experts);
   }
 }
