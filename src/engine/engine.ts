@@ -279,7 +279,9 @@ async function buildParts(
   const paged = layers.map(({ layer, mlp: { numExperts, topK } }, moe): PagedLayer => {
     const geometry = needs.layers[moe]?.geometry;
     if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
-    return { layer, numExperts, topK, geometry, read: (expert, read) => ram.read(layer, expert, read) };
+    const read: PagedLayer["read"] = (expert, how) => ram.read(layer, expert, how);
+    const raise = (expert: number): void => options.raiseExpert?.(layer, expert);
+    return { layer, numExperts, topK, geometry, read, raise };
   });
   const ropeFactors =
     spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);

@@ -31,6 +31,8 @@ export interface PagedLayer {
   readonly geometry: SlabGeometry;
   /** The bytes of one expert in slot layout, which the pager does not change. */
   readonly read: (expert: number, options: ExpertReadOptions) => Promise<Uint8Array<ArrayBuffer>>;
+  /** Makes a guess that is being read as urgent as a demand. */
+  readonly raise?: (expert: number) => void;
 }
 
 /** How long `acquire` waits. */
@@ -170,7 +172,7 @@ export class Pager {
     const guesses: Promise<void>[] = [];
     for (const want of missing) {
       if (want.guess) guesses.push(this.#guess(want, stop, until, limit));
-      else demands.push(limit(() => this.#load(want, until), until));
+      else demands.push(limit(() => this.#demand(want, until), until));
     }
     try {
       await Promise.all(demands);
@@ -189,6 +191,21 @@ export class Pager {
     const reads = [...this.#guesses.values()];
     for (const { stop } of reads) stop.abort();
     await Promise.all(reads.map(({ done }) => done));
+  }
+
+  /** Reads a demand, unless it comes as a guess. */
+  async #demand(want: MissingExpert, until: AbortSignal): Promise<void> {
+    const { moe, expert } = want;
+    const guess = this.#guesses.get(`${moe} ${expert}`);
+    if (guess) {
+      this.#state(moe).spec.raise?.(expert);
+      const end = (): void => guess.stop.abort();
+      until.addEventListener("abort", end, { once: true });
+      await guess.done;
+      until.removeEventListener("abort", end);
+      throwIfAborted(until);
+    }
+    if (!this.isResident(moe, expert)) await this.#load(want, until);
   }
 
   /** Reads a guess, or waits for the read that is under way. What goes wrong is told to the demand that asks again. */

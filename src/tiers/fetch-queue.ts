@@ -27,7 +27,7 @@ const URGENCY: Readonly<Record<ReadPriority, number>> = { demand: 2, guess: 1, b
 /** A gap this wide costs less than another request anywhere: 16 KiB take a millisecond at 130 Mbit/s. */
 const FREE_GAP_BYTES = 16 * 1024;
 /** Wider gaps are read where requests wait for each other and a gap takes less time, up to so many bytes for one wanted. */
-const MOST_FOR_WANTED = 2;
+const MOST_FOR_WANTED = 1.25;
 /** Merging stops here, so that one request does not keep the other lanes idle. */
 const MAX_MERGED_BYTES = 4 * 2 ** 20;
 
@@ -81,6 +81,15 @@ export class FetchQueue {
       task.waiters.add(waiter);
       this.#schedule();
     });
+  }
+
+  /** What lies within `range` and waits is as urgent as a demand from now on. */
+  raise({ source, offset, length }: SourceRange): void {
+    for (const task of this.#tasks) {
+      const within = task.offset >= offset && task.offset + task.length <= offset + length;
+      if (task.source === source && within) task.priority = "demand";
+    }
+    this.#schedule();
   }
 
   #join({ source, offset, length }: SourceRange, priority: ReadPriority): Task | undefined {

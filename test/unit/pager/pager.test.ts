@@ -26,6 +26,7 @@ interface Setup {
 function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", read }: Setup = {}) {
   const fake = fakeGpu();
   const reads: string[] = [];
+  const raised: number[] = [];
   const geometry = slabGeometry(SLOT_BYTES, NUM_EXPERTS, 2, bindingBytes);
   const paged = Array.from({ length: layers }, (_, i): PagedLayer => {
     const layer = 10 + i;
@@ -33,7 +34,8 @@ function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", 
       reads.push(`${i}:${expert}`);
       return (await read?.(expert, options)) ?? expertBytes(layer, expert);
     };
-    return { layer, numExperts: NUM_EXPERTS, topK: 2, geometry, read: readExpert };
+    const raise = (expert: number) => raised.push(expert);
+    return { layer, numExperts: NUM_EXPERTS, topK: 2, geometry, read: readExpert, raise };
   });
   const pager = new Pager(fake.gpu, paged, policy, slots);
   const resident = (moe = 0) => {
@@ -63,7 +65,7 @@ function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", 
     pager.advance(1);
     pager.touch(0, new Map(experts.map((expert) => [expert, { count: 1, back: 0 }])));
   };
-  return { ...fake, pager, reads, resident, expectSound, demand, guess, use };
+  return { ...fake, pager, reads, raised, resident, expectSound, demand, guess, use };
 }
 
 describe("acquire", () => {
@@ -257,18 +259,40 @@ describe("late guesses", () => {
     expectSound();
   });
 
-  test("a demand for one asks again, urgently; a guess does not", async () => {
-    const { pager, resident, priorities, expectSound, demand, guess, arrive } = held(4);
-    const first = pager.acquire([demand([0]), guess([1, 2])], soon);
+  test("a demand for one raises it, and reads it again only when it does not come", async () => {
+    const { pager, resident, priorities, raised, expectSound, demand, guess, arrive } = held(4);
+    const first = pager.acquire([demand([0]), guess([1, 2, 3])], soon);
     await arrive(0);
     await first;
     const second = pager.acquire([demand([1]), guess([2])], soon);
     await arrive(1, 2);
     await second;
-    expect(priorities).toEqual(["0 demand", "1 guess", "2 guess", "1 demand"]);
+    expect(priorities).toEqual(["0 demand", "1 guess", "2 guess", "3 guess"]);
+    expect(raised).toEqual([1]);
     expect(resident()).toEqual([0, 1, 2]);
-    expect(pager.counts).toMatchObject({ expertsFetched: 3, expertBytesFetched: 3 * SLOT_BYTES });
+    const third = pager.acquire([demand([3])], soon);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    void pager.endGuesses();
+    await arrive(3);
+    await third;
+    expect(priorities.at(-1)).toBe("3 demand");
+    expect(resident()).toEqual([0, 1, 2, 3]);
+    expect(pager.counts).toMatchObject({ expertsFetched: 4, expertBytesFetched: 4 * SLOT_BYTES });
     expectSound();
+  });
+
+  test("an abort of a demand ends the guess that it waited for", async () => {
+    const controller = new AbortController();
+    const { pager, resident, demand, guess, arrive } = held(4);
+    const first = pager.acquire([demand([0]), guess([1])], soon);
+    await arrive(0);
+    await first;
+    const second = pager.acquire([demand([1])], { signal: controller.signal });
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    controller.abort();
+    await expect(second).rejects.toMatchObject({ name: "AbortError" });
+    await arrive(1);
+    expect(resident()).toEqual([0]);
   });
 
   test.each(["endGuesses", "resize", "dispose"] as const)("%s ends them: none comes into a slot", async (how) => {

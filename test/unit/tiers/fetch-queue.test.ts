@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import type { ByteSource } from "../../../src/sources/byte-source.ts";
 import { FetchQueue } from "../../../src/tiers/fetch-queue.ts";
 import type { ReadPriority } from "../../../src/tiers/read-expert.ts";
+import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
 
 const SIZE = 64 * 2 ** 20;
 const byteAt = (offset: number): number => (offset * 31 + (offset >> 8) * 7) & 255;
@@ -154,23 +155,32 @@ describe("one request for several", () => {
     expect(await Promise.all(all)).toEqual(places.map((offset, i) => content(offset, lengths[i]!)));
   });
 
-  test("where requests wait for each other, wider gaps are read, but never more than half of the bytes in vain", async () => {
+  test("where requests wait for each other, wider gaps are read, but not more than a fifth of the bytes in vain", async () => {
     const held = heldSource();
     const { source, open, started } = held;
-    const queue = new FetchQueue();
     const KIB = 1024;
     // The other way round the gaps of one side would be tried first.
     const places = [
-      [0, 40],
-      [80, 40],
-      [160, 40],
-      [600, 100],
-      [710, 10],
-      [790, 10],
-      [1200, 10],
-      [1300, 10],
-    ] as const;
-    const ask = () =>
+      ...([
+        [0, 80],
+        [100, 80],
+        [220, 20],
+      ] as const),
+      ...([
+        [600, 100],
+        [710, 10],
+        [740, 10],
+      ] as const),
+      ...([
+        [1200, 10],
+        [1230, 10],
+      ] as const),
+      ...([
+        [1400, 200],
+        [1655, 200],
+      ] as const),
+    ];
+    const ask = (queue: FetchQueue) =>
       Promise.all(
         places.map(([at, length]) =>
           queue.fetch({ source, offset: at * KIB, length: length * KIB }, { priority: "demand" }),
@@ -183,7 +193,10 @@ describe("one request for several", () => {
         open[0]?.answer();
         await turn();
       }
-      expect(await all).toEqual(places.map(([at, length]) => content(at * KIB, length * KIB)));
+      const found = await all;
+      places.forEach(([at, length], i) => {
+        expectEqualBytes(found[i]!, content(at * KIB, length * KIB));
+      });
       return requests.map((text) =>
         text
           .split("+")
@@ -191,11 +204,14 @@ describe("one request for several", () => {
           .join("+"),
       );
     };
-    expect(await answered(ask())).toEqual(["0+40", "80+40", "160+40", "600+120", "790+10", "1200+10", "1300+10"]);
+    const apart = ["0+80", "100+80", "220+20", "600+120", "740+10", "1200+10", "1230+10", "1400+200", "1655+200"];
+    expect(await answered(ask(new FetchQueue()))).toEqual(apart);
+    const queue = new FetchQueue();
     await overSixConnections(queue, held);
     started.length = 0;
     // 30 ms for a request on one of six connections are worth 50 KiB at 10 KiB a millisecond.
-    expect(await answered(ask())).toEqual(["0+200", "600+120", "790+10", "1200+10", "1300+10"]);
+    const together = ["0+180", "220+20", "600+150", "1200+10", "1230+10", "1400+200", "1655+200"];
+    expect(await answered(ask(queue))).toEqual(together);
   });
 
   test("merging ends where a request would become large", async () => {
@@ -232,6 +248,25 @@ describe("one request for several", () => {
     await Promise.all(all);
     expect(started).toHaveLength(40);
   });
+});
+
+test("what waits is raised by the range that holds it", async () => {
+  const { source, open, started } = heldSource();
+  const queue = new FetchQueue();
+  const ask = (at: number, priority: ReadPriority) =>
+    queue.fetch({ source, offset: at * FAR, length: 9 }, { priority });
+  const all = Array.from({ length: 40 }, (_, at) => ask(at, "guess"));
+  await turn();
+  expect(started).toHaveLength(32);
+  queue.raise({ source, offset: 35 * FAR, length: 9 });
+  queue.raise({ source, offset: 36 * FAR, length: 8 }); // only a part of it
+  await turn();
+  expect(started.slice(32)).toEqual([`${35 * FAR}+9`]);
+  while (open.length > 0) {
+    open[0]?.answer();
+    await turn();
+  }
+  expect(await Promise.all(all)).toHaveLength(40);
 });
 
 describe("giving up", () => {
