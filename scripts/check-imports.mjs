@@ -24,22 +24,25 @@ const BELOW = {
   pager: ["weights", "gpu"],
   engine: ["kernels", "pager", "tiers", "weights", "models", "tokenizer"],
   generate: ["engine"],
-  workers: ["generate", "engine", "tiers"],
+  chat: ["generate"],
+  workers: ["chat", "engine", "tiers"],
   client: ["errors", "util"],
   index: ["client", "errors"],
+  node: ["client", "workers", "tokenizer", "sources", "errors"],
   demo: ["index"],
 };
 
 /** These see only what is written in their line: they stand on the page's side of the worker. */
-const PAGE_SIDE = ["client", "index", "demo"];
+const PAGE_SIDE = ["client", "index", "node", "demo"];
 
 /**
  * What an area may import as types only: records that cross a border.
  * @type {Record<string, string[]>}
  */
 const TYPES_ONLY = {
-  client: ["models", "engine", "pager", "generate", "tokenizer"],
+  client: ["models", "engine", "pager", "generate", "chat", "tokenizer"],
   index: ["models", "generate", "tiers"],
+  node: ["models", "generate"],
   workers: ["client"],
   kernels: ["formats"],
 };
@@ -55,6 +58,7 @@ const OPEN_FILES = {
     "src/tiers/catalog.ts", // which models are on disk, without a model too
   ],
   index: ["src/generate/chat-stream.ts"], // text in, text out
+  node: ["src/generate/chat-stream.ts"],
 };
 
 /** The engine and all below it run in any WebGPU host; only these read what a page or a worker has. */
@@ -221,7 +225,7 @@ function readSources() {
   const paths = ["src", "workers", "demo"].flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" }).map((name) => `${folder}/${name}`),
   );
-  const sources = paths.map((path) => path.replaceAll("\\", "/")).filter((path) => path.endsWith(".ts"));
+  const sources = paths.map((path) => path.replaceAll("\\", "/")).filter((path) => /\.tsx?$/.test(path));
   return new Map(sources.map((path) => [path, readFileSync(join(ROOT, path), "utf8")]));
 }
 

@@ -1,27 +1,30 @@
 /** The engine's side of the I/O border: a model's files as a `FileSet` and its experts as a `ReadExpert`, wherever the I/O runs. */
 import { type Remote, releaseProxy, wrap } from "comlink";
 import { newSourceCounts, type SourceCounts } from "../src/engine/counters.ts";
-import { rebuildError, SourceError } from "../src/errors.ts";
+import { SourceError } from "../src/errors.ts";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import type { ByteSource, FileSet } from "../src/sources/byte-source.ts";
 import type { ExpertLayer } from "../src/tiers/expert-files.ts";
 import type { ReadExpert } from "../src/tiers/read-expert.ts";
 import { throwIfAborted } from "../src/util/abort.ts";
+import { carryErrorsWhole } from "../src/util/error-border.ts";
 import type { WeightMap } from "../src/weights/weight-map.ts";
-import type { StorageAccess } from "./disk-cache.ts";
-import { IoHost } from "./io-host.ts";
+import { IoHost, type IoHostPlace } from "./io-host.ts";
 import type { Answer, IoApi, IoOptions, Source } from "./io-protocol.ts";
 
-export interface IoPlace extends StorageAccess {
+export interface IoPlace extends IoHostPlace {
   /** Starts the I/O worker; absent where there are no nested workers. */
   readonly startIoWorker?: (() => Worker) | undefined;
+  /** Told of a signal that many reads will listen to, which some hosts take for a leak. */
+  readonly expectListeners?: ((signal: AbortSignal) => void) | undefined;
 }
 
 export class IoClient {
   /** Up to date with the last bytes that came; sizes and states with the last `refreshCounts`. */
   readonly counts = newSourceCounts();
   readonly #api: IoApi;
+  readonly #place: IoPlace;
   readonly #worker: Worker | undefined;
   readonly #numbers = new Map<ByteSource, number>();
   /** Rejections of the calls under way. */
@@ -30,12 +33,17 @@ export class IoClient {
   #nextCall = 1;
   #files: FileSet = { label: "", entry: undefined, open: async () => undefined };
 
-  private constructor(api: IoApi, worker?: Worker) {
+  private constructor(api: IoApi, place: IoPlace, worker?: Worker) {
     this.#api = api;
+    this.#place = place;
     this.#worker = worker;
     worker?.addEventListener("error", (event) => {
       event.preventDefault();
-      this.#fail(new SourceError(`The I/O worker stopped: ${event.message || "its script did not load"}`));
+      this.#fail(
+        new SourceError(`The I/O worker stopped: ${event.message || "its script did not load"}`, {
+          code: "worker-stopped",
+        }),
+      );
     });
   }
 
@@ -49,7 +57,8 @@ export class IoClient {
     );
     const worker = inMemory ? undefined : startOrNot(place.startIoWorker);
     if (worker) {
-      const client = new IoClient(wrap<IoApi>(worker) as Remote<IoApi> & IoApi, worker);
+      carryErrorsWhole();
+      const client = new IoClient(wrap<IoApi>(worker) as Remote<IoApi> & IoApi, place, worker);
       try {
         await client.#openFiles(source, options, signal);
         return client;
@@ -58,7 +67,7 @@ export class IoClient {
         if (error !== client.#failure) throw error;
       }
     }
-    const client = new IoClient(new IoHost(place, false));
+    const client = new IoClient(new IoHost(place, false), place);
     await client.#openFiles(source, options, signal);
     return client;
   }
@@ -142,6 +151,7 @@ export class IoClient {
     throwIfAborted(signal);
     const callId = this.#nextCall++;
     const cancel = (): void => void this.#api.cancel(callId);
+    if (signal) this.#place.expectListeners?.(signal);
     signal?.addEventListener("abort", cancel);
     let fail: (error: Error) => void = () => {};
     try {
@@ -152,7 +162,7 @@ export class IoClient {
       });
     } catch (error) {
       throwIfAborted(signal);
-      throw rebuildError(error);
+      throw error;
     } finally {
       this.#waiting.delete(fail);
       signal?.removeEventListener("abort", cancel);

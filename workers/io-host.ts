@@ -19,8 +19,16 @@ import type { Answer, IoApi, IoOptions, OpenedFile, Source } from "./io-protocol
 /** Entries of stored blocks are written this long after the last fetch, so that a busy time has few flushes. */
 const COMMIT_DELAY_MS = 300;
 
+/** What this worker has that only it can look for. */
+export interface IoHostPlace extends StorageAccess {
+  /** Opens sources, where there are places that a page does not know. */
+  readonly openSource?: typeof openSource | undefined;
+  /** Whether the browser says that it has no network. */
+  readonly isOffline?: (() => boolean) | undefined;
+}
+
 export class IoHost implements IoApi {
-  readonly #storage: StorageAccess;
+  readonly #place: IoHostPlace;
   readonly #inWorker: boolean;
   readonly #calls = new CallTable();
   readonly #queue = new FetchQueue();
@@ -32,18 +40,19 @@ export class IoHost implements IoApi {
   #experts: ExpertFiles | undefined;
   #commitTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(storage: StorageAccess, inWorker: boolean) {
-    this.#storage = storage;
+  constructor(place: IoHostPlace, inWorker: boolean) {
+    this.#place = place;
     this.#inWorker = inWorker;
     this.#queue.onIdle = () => this.#commitSoon();
   }
 
   open(source: Source, options: IoOptions, callId: number): Promise<{ label: string; entry: string | undefined }> {
     return this.#calls.run(callId, async (signal) => {
-      const origin = await openSource(source, this.#hooks(options.stallTimeoutMs), signal);
+      const open = this.#place.openSource ?? openSource;
+      const origin = await open(source, this.#hooks(options.stallTimeoutMs), signal);
       if (options.cache) {
         const worth = (group: number): number => this.#experts?.worth(group) ?? 0;
-        const opened = await openCache(this.#storage, origin.label, options.diskQuotaBytes, worth);
+        const opened = await openCache(this.#place, origin.label, options.diskQuotaBytes, worth);
         if (typeof opened === "string") this.#whyNoCache = opened;
         else this.#disk = opened;
       }
@@ -56,6 +65,7 @@ export class IoHost implements IoApi {
     const counts = this.#sourceCounts;
     return {
       stallTimeoutMs,
+      isOffline: this.#place.isOffline,
       onBytes: (kind, bytes) => {
         counts[`${kind}Bytes`] += bytes;
       },

@@ -1,13 +1,22 @@
 /**
- * The main-thread facade: `loadModel` starts the engine worker, and `Model` and `Session` are handles on what lives
- * there. Nothing is computed here. Errors that come back are rebuilt into their classes; an `AbortSignal` becomes a
+ * The caller's side of a model: `Model` and `Session` are handles on what lives in the engine's worker, or, in Node, in
+ * this thread. Nothing is computed here. Errors come back whole; an `AbortSignal` becomes a
  * `cancel` call; a generation is pulled token by token.
  */
-import { proxy, type Remote, releaseProxy, wrap } from "comlink";
-import { DeviceError, rebuildError, UsageError } from "../errors.ts";
+import { proxy } from "comlink";
+import { DeviceError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { askToPersist } from "./cached-models.ts";
-import { isRemote, wireSource } from "./model-source.ts";
+import {
+  Chat,
+  type CompleteOptions,
+  type CompleteRequest,
+  type CompleteStreamOptions,
+  type CompleteStreamRequest,
+  type CompletionPrompt,
+  complete,
+  type ResponseStream,
+} from "./chat.ts";
+import type { WireSource } from "./model-source.ts";
 import type { EngineHostApi } from "./protocol.ts";
 import type {
   AdapterSummary,
@@ -16,13 +25,14 @@ import type {
   ChatMessage,
   ChatOptions,
   ChatPrompt,
+  Completion,
+  CompletionChunk,
+  Drawn,
   EncodeOptions,
+  FinishReason,
   GenerateOptions,
-  InspectOptions,
   LoadOptions,
   MemoryPlan,
-  ModelInspection,
-  ModelSource,
   ResidencyLayer,
   ResponseStats,
   SessionOptions,
@@ -30,48 +40,24 @@ import type {
   StepEvent,
   TraceRow,
 } from "./types.ts";
-import { startWorker } from "./worker.ts";
+import type { EngineLink } from "./worker.ts";
 
 /**
- * Opens a model in a worker of its own.
- *
- * @param source URL of a `.gguf` file or of a folder with `config.json`; the id of a model on a hub; `File`(s) the user
- * picked; files in memory.
- * @throws SourceError, FormatError, UnsupportedError, BudgetError or DeviceError, each saying what to do; `AbortError`
- * when `options.signal` fires. Whatever is thrown, the worker and every buffer are gone.
+ * Loads a model into the engine behind `border`. Whatever is thrown, that engine is gone.
+ * @internal
  */
-export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const { signal, onProgress, workerUrl, ...wire } = options;
-  signal?.throwIfAborted();
-  const where = wireSource(source, globalThis.document?.baseURI);
-  const border = new Border(startWorker(workerUrl));
+export async function openModel(
+  border: Border,
+  source: WireSource,
+  { signal, onProgress, ...wire }: Omit<LoadOptions, "workerUrl">,
+): Promise<Model> {
   const listener = onProgress ? proxy(onProgress) : null;
   try {
-    if (isRemote(where) && wire.cache !== false) void askToPersist().catch(() => {}); // a wish, not a need
-    const { spec, adapter } = await border.call(signal, (host, callId) => host.load(where, wire, callId, listener));
+    const { spec, adapter } = await border.call(signal, (host, callId) => host.load(source, wire, callId, listener));
     return new Model(border, spec, adapter);
   } catch (error) {
     border.close();
     throw error;
-  }
-}
-
-/**
- * Says what a model is and what it needs, from its headers: no weights are read, and no GPU is used.
- *
- * @param source as for `loadModel`.
- * @throws SourceError, FormatError, UsageError; `AbortError` when `options.signal` fires. What Octavo does not support is no
- * error here but listed in the answer.
- */
-export async function inspectModel(source: ModelSource, options: InspectOptions = {}): Promise<ModelInspection> {
-  const { signal, workerUrl, ...wire } = options;
-  signal?.throwIfAborted();
-  const where = wireSource(source, globalThis.document?.baseURI);
-  const border = new Border(startWorker(workerUrl));
-  try {
-    return await border.call(signal, (host, callId) => host.inspect(where, wire, callId));
-  } finally {
-    border.close();
   }
 }
 
@@ -81,6 +67,8 @@ export class Model {
   readonly spec: ModelSpec;
   /** The adapter that the engine runs on. */
   readonly adapter: AdapterSummary;
+  /** Answers conversations: `chat.completions.create`, as OpenAI's client has it. */
+  readonly chat: Chat;
   readonly #border: Border;
 
   /** @internal */
@@ -88,6 +76,24 @@ export class Model {
     this.#border = border;
     this.spec = spec;
     this.adapter = adapter;
+    this.chat = new Chat(border);
+  }
+
+  /**
+   * Continues a text, or the token ids of one: `complete("Once upon a time", { max_tokens: 50 })`. Fields are those of a
+   * chat as far as they are about drawing and ending; `logprobs` is a number of alternatives here.
+   * @returns a `Completion`, or with `stream: true` its pieces.
+   * @throws what `chat.completions.create` does.
+   */
+  complete(prompt: CompletionPrompt, options?: CompleteOptions): Promise<Completion>;
+  complete(prompt: CompletionPrompt, options: CompleteStreamOptions): Promise<ResponseStream<CompletionChunk>>;
+  complete(request: CompleteRequest): Promise<Completion>;
+  complete(request: CompleteStreamRequest): Promise<ResponseStream<CompletionChunk>>;
+  complete(
+    prompt: CompletionPrompt | CompleteRequest | CompleteStreamRequest,
+    options: CompleteOptions | CompleteStreamOptions = {},
+  ): Promise<Completion | ResponseStream<CompletionChunk>> {
+    return complete(this.#border, prompt, options);
   }
 
   /** A new timeline with a KV cache of its own. @throws BudgetError when its cache leaves no room for the experts. */
@@ -228,18 +234,36 @@ export class Session {
 
   /**
    * Continues the timeline, one sampled id at a time; every id given is part of the timeline, and leaving the loop
-   * early leaves the rest ungenerated. Ends at `maxTokens`, at a stop id (not given), or when the context is full.
-   * @throws `AbortError` within one step of `options.signal` firing.
+   * early leaves the rest ungenerated. Ends at a stop id (not given) or with what `constraint` asks for complete, and
+   * returns "stop" then; at `maxTokens` or when the context is full it returns "length".
+   * @throws UsageError for an option out of range or a constraint that cannot be held to; `AbortError` within one step of
+   * `options.signal` firing.
    */
-  async *generate(options: GenerateOptions = {}): AsyncGenerator<number, void, undefined> {
+  async *generate(options: GenerateOptions = {}): AsyncGenerator<number, FinishReason, undefined> {
+    const drawn = this.generateTokens(options);
+    try {
+      for (;;) {
+        const { value, done } = await drawn.next();
+        if (done) return value;
+        yield value.id;
+      }
+    } finally {
+      await drawn.return("stop");
+    }
+  }
+
+  /** As `generate`, with what is known of each token: its log-probabilities where `topLogprobs` asks for them. */
+  async *generateTokens(options: GenerateOptions = {}): AsyncGenerator<Drawn, FinishReason, undefined> {
     const { signal, ...wire } = options;
     signal?.throwIfAborted();
     const generation = await this.#border.call(undefined, (host) => host.generate(this.#id, wire));
     try {
       for (;;) {
-        const id = await this.#border.call(signal, (host, callId) => host.generateNext(generation, callId));
-        if (id === null) return;
-        yield id;
+        const next = await this.#border.call<Drawn | FinishReason>(signal, async (host, callId) =>
+          host.generateNext(generation, callId),
+        );
+        if (typeof next === "string") return next;
+        yield next;
       }
     } finally {
       if (!this.#border.closed) await this.#border.call(undefined, (host) => host.generateReturn(generation));
@@ -253,57 +277,53 @@ export class Session {
   }
 }
 
-/** The connection to one engine worker: call ids, cancellation, rebuilt errors, and what happens when it dies. */
-class Border {
+/**
+ * The connection to one engine: call ids, cancellation, and what happens when it dies.
+ * @internal
+ */
+export class Border {
   closed = false;
-  readonly #worker: Worker;
-  readonly #host: Remote<EngineHostApi>;
+  readonly #engine: EngineLink;
   /** Rejections of the calls under way. Not a promise to race against: that would hold every result ever given. */
   readonly #waiting = new Set<(error: Error) => void>();
   #failure: Error | undefined;
   #nextCall = 1;
 
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    this.#host = wrap<EngineHostApi>(worker);
-    worker.addEventListener("error", (event) => {
-      event.preventDefault();
-      this.#fail(new DeviceError(`The engine worker stopped: ${event.message || "its script did not load"}.`));
+  constructor(engine: EngineLink) {
+    this.#engine = engine;
+    engine.onStop((why) => {
+      this.#fail(new DeviceError(`The engine worker stopped: ${why}.`, { code: "worker-stopped" }));
     });
   }
 
-  async call<T>(
-    signal: AbortSignal | undefined,
-    run: (host: Remote<EngineHostApi>, callId: number) => Promise<T>,
-  ): Promise<T> {
+  async call<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T> {
     if (this.#failure) throw this.#failure;
     signal?.throwIfAborted();
     const callId = this.#nextCall++;
-    const cancel = () => void this.#host.cancel(callId);
+    const cancel = () => void this.#engine.host.cancel(callId);
     signal?.addEventListener("abort", cancel);
     let fail: (error: Error) => void = () => {};
     try {
       return await new Promise<T>((resolve, reject) => {
         fail = reject;
         this.#waiting.add(fail);
-        run(this.#host, callId).then(resolve, reject);
+        run(this.#engine.host, callId).then(resolve, reject);
       });
     } catch (error) {
       signal?.throwIfAborted();
-      throw rebuildError(error);
+      throw error;
     } finally {
       this.#waiting.delete(fail);
       signal?.removeEventListener("abort", cancel);
     }
   }
 
-  /** Ends the worker; calls still under way reject, for their answers will not come. */
+  /** Ends the engine; calls still under way reject, for their answers will not come. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.#fail(new UsageError("This model was disposed. Load it again to use it."));
-    this.#host[releaseProxy]();
-    this.#worker.terminate();
+    this.#fail(new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" }));
+    this.#engine.end();
   }
 
   #fail(error: Error): void {

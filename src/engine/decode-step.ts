@@ -4,7 +4,8 @@
  * used but as a hint of what later layers are likely to want. A step is started and finished apart, so that the next one
  * can be queued in between; when the first one misses, the GPU halts what was queued behind it.
  */
-import type { Span } from "../gpu/queue.ts";
+import { type ReadTimes, readTimes, type Span } from "../gpu/queue.ts";
+import type { Patience } from "../pager/pager.ts";
 import { ABSENT } from "../pager/slot-table.ts";
 import { missingOf, type Want } from "../pager/wants.ts";
 import type { DecodePlan } from "./decode.ts";
@@ -13,6 +14,7 @@ import { type Routing, unpackRouting } from "./routing.ts";
 import type { Reach, RunAhead } from "./run-ahead.ts";
 import { decodeRecordBytes, writeStep } from "./scratch.ts";
 import { moeLayers } from "./sizes.ts";
+import type { StepClock } from "./step-clock.ts";
 
 export interface StepRequest {
   readonly plan: DecodePlan;
@@ -30,6 +32,8 @@ export interface StartedStep extends StepRequest {
   readonly reach: Reach;
   readonly round: Promise<ArrayBuffer>;
   readonly startedAt: number;
+  /** Of the first round. */
+  readonly times: ReadTimes;
 }
 
 export interface StepResult {
@@ -43,17 +47,18 @@ export interface StepResult {
 
 const NONE = 0xffff_ffff;
 
-/** Writes what the step needs and submits its first round. */
-export function startStep(parts: Parts, runAhead: RunAhead, request: StepRequest): StartedStep {
+/** Writes what the step needs and submits its first round. `exact`: somebody wants to know where its time goes. */
+export function startStep(parts: Parts, runAhead: RunAhead, request: StepRequest, exact: boolean): StartedStep {
   const { reach } = runAhead;
   const { id } = request;
   if (id !== null) {
     parts.gpu.queue.write(parts.scratch.buffers.ids, 0, new Uint32Array([id]));
     unhalt(parts);
   }
-  const round = submitRound(parts, request, reach, 0);
+  const times = readTimes(exact);
+  const round = submitRound(parts, request, reach, 0, times);
   round.catch(() => {}); // whoever finishes or drops the step hears of it
-  return { ...request, reach, round, startedAt: performance.now() };
+  return { ...request, reach, round, startedAt: performance.now(), times };
 }
 
 /** Sees a started step through. @throws what a fetch throws; `AbortError`; DeviceError. */
@@ -61,17 +66,20 @@ export async function finishStep(
   parts: Parts,
   runAhead: RunAhead,
   step: StartedStep,
+  clock: StepClock,
   signal: AbortSignal | undefined,
 ): Promise<StepResult> {
   const { plan, reach } = step;
-  if (parts.allResident) return { routing: [], bytes: await step.round, rounds: 1 };
+  const asked = performance.now();
   const moe = moeLayers(parts.spec);
   const rowBytes = 3 * parts.sizes.topK * 4;
   let from = -1;
-  let round = step.round;
+  let { round, times } = step;
   let since = step.id === null ? undefined : step.startedAt;
   for (let rounds = 1; ; rounds++) {
     const bytes = await round;
+    clock.ranAndRead(times, asked);
+    if (parts.allResident) return { routing: [], bytes, rounds };
     const routing = moe.map(({ mlp }, i) => unpackRouting(bytes, i * rowBytes, 1, mlp.topK));
     const first = routing.findIndex(({ slots }) => slots.includes(ABSENT));
     const missed = first < 0 ? undefined : first;
@@ -84,16 +92,23 @@ export async function finishStep(
       return { routing, bytes: bytes.slice(decodeRecordBytes(parts.sizes)), rounds };
     }
     const wants = wantedExperts(parts, bytes, routing, first, reach);
-    await fetchWanted(parts, runAhead, wants, reach, runAhead.roundMs(moe.length - first), signal);
+    await fetchWanted(parts, runAhead, wants, reach, { signal, graceMs: runAhead.roundMs(moe.length - first) }, clock);
     from = first;
     unhalt(parts);
     since = performance.now();
-    round = submitRound(parts, step, reach, plan.replayAt[first] ?? 0);
+    times = readTimes(clock.exact);
+    round = submitRound(parts, step, reach, plan.replayAt[first] ?? 0, times);
   }
 }
 
 /** Runs the step from command `from` on. Its uniforms are written each time: a step queued behind it has its own. */
-function submitRound(parts: Parts, step: StepRequest, reach: Reach, from: number): Promise<ArrayBuffer> {
+function submitRound(
+  parts: Parts,
+  step: StepRequest,
+  reach: Reach,
+  from: number,
+  times: ReadTimes,
+): Promise<ArrayBuffer> {
   const { gpu, scratch } = parts;
   const { plan, position, draw, reads } = step;
   writeStep(gpu, scratch, position, 1, reach);
@@ -102,7 +117,7 @@ function submitRound(parts: Parts, step: StepRequest, reach: Reach, from: number
   const spans =
     bytes > 0 && !parts.allResident ? [{ buffer: scratch.buffers.routing, offset: 0, bytes }, ...reads] : reads;
   const commands = plan.forward.slice(from);
-  return gpu.queue.submitAndRead(draw ? [...commands, plan.sample] : commands, spans);
+  return gpu.queue.submitAndRead(draw ? [...commands, plan.sample] : commands, spans, times);
 }
 
 /** Lets the next submission run. What was queued before it has run, or been halted, when this lands. */
@@ -119,17 +134,20 @@ async function fetchWanted(
   runAhead: RunAhead,
   wants: readonly Want[],
   reach: Reach,
-  graceMs: number,
-  signal: AbortSignal | undefined,
+  patience: Patience,
+  clock: StepClock,
 ): Promise<void> {
   const missing = missingOf(wants, (moe, expert) => pager.isResident(moe, expert));
   for (const layer of new Set(wants.map(({ moe }) => moe))) {
     const guessed = wants.every(({ moe, guess }) => moe !== layer || guess);
     runAhead.wanted(missing.filter(({ moe }) => moe === layer).length, guessed ? reach : undefined);
   }
+  const { placeMs } = pager.counts;
   const start = performance.now();
-  await pager.acquire(wants, { signal, graceMs });
+  clock.until("compute", start);
+  await pager.acquire(wants, patience);
   runAhead.fetchTook(missing.length, performance.now() - start);
+  clock.fetched(pager.counts.placeMs - placeMs);
 }
 
 /** What the first missing layer demands, what it predicts for the next, and what the layers within reach seemed to want. */

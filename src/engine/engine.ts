@@ -72,7 +72,7 @@ export class Engine implements SessionHost {
     checkOptions(options, spec);
     const sizes = modelSizes(spec, options.prefillChunk, options.prefetch === "next-layer" ? PREDICTIONS : 0);
     const needs = memoryNeeds(spec, weights, sizes, gpu.facts.maxBindingBytes);
-    const plan = planMemory(needs, sessionBytes(spec, sizes, reservedContext(spec, options)), options.gpuBudgetBytes);
+    const plan = planMemory(needs, reservedBytes(spec, sizes, options), options.gpuBudgetBytes);
     try {
       const parts = await buildParts(gpu, weights, spec, sizes, needs, plan, options);
       if (options.allResident) await loadAllExperts(parts, plan, options.signal);
@@ -120,6 +120,16 @@ export class Engine implements SessionHost {
     return this.#plan;
   }
 
+  /** Tokens that a session holds when nothing else is said; its cache is reserved in the budget. */
+  get reservedContext(): number {
+    return reservedContext(this.spec, this.#options);
+  }
+
+  /** Sessions of that length that the budget has room for, whether or not they are alive. */
+  get reservedSessions(): number {
+    return this.#options.reservedSessions ?? 1;
+  }
+
   stats(): Stats {
     const kvBytes = [...this.#sessions.keys()].reduce((sum, session) => sum + session.kvBytes, 0);
     const { counts, runAhead, history } = this.steps;
@@ -143,10 +153,10 @@ export class Engine implements SessionHost {
     const { pager } = this.parts;
     for (const [moe, likely] of experts.entries()) {
       await this.exclusive(async () => {
-        const { stallMs } = pager.counts;
+        const { stallMs, placeMs } = pager.counts;
         const first = likely.slice(0, pager.numSlots(moe));
         if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], { signal }).catch(() => {});
-        pager.counts.stallMs = stallMs; // nobody waited
+        Object.assign(pager.counts, { stallMs, placeMs }); // nobody waited
         pager.takeChanges(); // nor are these the next step's misses
       });
     }
@@ -193,7 +203,8 @@ export class Engine implements SessionHost {
   /** @internal */
   exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T> {
     const run = this.#queue.then(() => {
-      if (this.#disposed) throw new UsageError("This model was disposed. Load it again to use it.");
+      if (this.#disposed)
+        throw new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" });
       const queued = this.#queued;
       this.#queued = undefined;
       return task(queued);
@@ -213,7 +224,7 @@ export class Engine implements SessionHost {
   }
 
   async #resize(budgetBytes: number, liveSessionBytes: number): Promise<MemoryPlan> {
-    const reserved = sessionBytes(this.spec, this.sizes, reservedContext(this.spec, this.#options));
+    const reserved = reservedBytes(this.spec, this.sizes, this.#options);
     const plan = planMemory(this.#needs, Math.max(reserved, liveSessionBytes), budgetBytes);
     if (plan.slotsPerLayer !== this.#plan.slotsPerLayer) {
       if (this.parts.allResident) {
@@ -244,10 +255,17 @@ export class Engine implements SessionHost {
   }
 }
 
+/** Caches that the plan keeps room for, whether or not their sessions are alive. */
+function reservedBytes(spec: ModelSpec, sizes: Sizes, options: EngineOptions): number {
+  return (options.reservedSessions ?? 1) * sessionBytes(spec, sizes, reservedContext(spec, options));
+}
+
 /** One by one, so that every expert comes into the slot of its number. */
 async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortSignal | undefined): Promise<void> {
   if (plan.slotsPerLayer < plan.expertsPerLayer) {
-    throw new UsageError(`allResident needs a slot for every expert: a budget of ${plan.fullBudgetBytes} bytes.`);
+    throw new UsageError(`allResident needs a slot for every expert: a budget of ${plan.fullBudgetBytes} bytes.`, {
+      details: { smallestBytes: plan.fullBudgetBytes },
+    });
   }
   for (const [moe, { resident }] of pager.residentFlags().entries()) {
     for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], { signal });

@@ -55,6 +55,8 @@ export interface PagerCounts {
   prefetchesWasted: number;
   expertBytesFetched: number;
   stallMs: number;
+  /** Of `stallMs`, the time that putting experts into slots took the host. */
+  placeMs: number;
 }
 
 /** What happened to one layer since the last `takeChanges`. */
@@ -97,6 +99,7 @@ export class Pager {
     prefetchesWasted: 0,
     expertBytesFetched: 0,
     stallMs: 0,
+    placeMs: 0,
   };
   /** Residency table [MoE layers, most experts of any] u32: slot or ABSENT. */
   readonly residency: LedgerBuffer;
@@ -225,7 +228,9 @@ export class Pager {
     const priority = guess ? "guess" : "demand";
     const bytes = await this.#state(moe).spec.read(expert, { signal: until, priority });
     if (guess) throwIfAborted(until); // nobody may count on its coming any more
+    const came = performance.now();
     this.#place(moe, expert, guess, bytes);
+    this.counts.placeMs += performance.now() - came;
   }
 
   /** Another `tokens` tokens are being computed: the clock of the policies goes on. */
