@@ -3,9 +3,20 @@ export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
 export { inspectModel, loadModel, Model, Session } from "./client/client.ts";
 export { loadTokenizer } from "./client/tokenizer.ts";
 export type * from "./client/types.ts";
+export type {
+  BudgetCode,
+  DeviceCode,
+  ErrorCode,
+  ErrorDetails,
+  ErrorMore,
+  SourceCode,
+  UnsupportedCode,
+  UsageCode,
+} from "./errors.ts";
 export {
   BudgetError,
   DeviceError,
+  errorCode,
   FormatError,
   OctavoError,
   SourceError,

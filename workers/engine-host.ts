@@ -281,7 +281,7 @@ export class EngineHost implements EngineHostApi {
 
   #session(sessionId: number): Session {
     const session = this.#sessions.get(sessionId);
-    if (!session) throw new UsageError("This session was disposed. Create another one.");
+    if (!session) throw new UsageError("This session was disposed. Create another one.", { code: "disposed" });
     return session;
   }
 
@@ -289,6 +289,7 @@ export class EngineHost implements EngineHostApi {
     if (this.#tokenizer) return this.#tokenizer;
     throw new UnsupportedError(
       "This checkpoint has no tokenizer: put its tokenizer.json beside it, or work with token ids.",
+      { code: "no-tokenizer" },
     );
   }
 }

@@ -1,5 +1,6 @@
 /** The engine's worker: exposes an EngineHost to the page, nothing else. */
 import { expose } from "comlink";
+import { carryErrorsWhole } from "../src/util/error-border.ts";
 import { EngineHost } from "./engine-host.ts";
 
 /** Parts of the worker's navigator that not every browser, nor TypeScript, has. */
@@ -8,6 +9,7 @@ const { deviceMemory, connection } = navigator as { deviceMemory?: number; conne
 const startIoWorker = (): Worker =>
   new Worker(new URL("./io.worker.ts", import.meta.url), { type: "module", name: "octavo-io" });
 
+carryErrorsWhole();
 expose(
   new EngineHost({
     gpu: navigator.gpu,
@@ -16,5 +18,6 @@ expose(
     saveData: connection?.saveData,
     startIoWorker: typeof Worker === "undefined" ? undefined : startIoWorker,
     deviceMemory,
+    isOffline: () => !navigator.onLine,
   }),
 );

@@ -1,19 +1,19 @@
 /** The engine's side of the I/O border: a model's files as a `FileSet` and its experts as a `ReadExpert`, wherever the I/O runs. */
 import { type Remote, releaseProxy, wrap } from "comlink";
 import { newSourceCounts, type SourceCounts } from "../src/engine/counters.ts";
-import { rebuildError, SourceError } from "../src/errors.ts";
+import { SourceError } from "../src/errors.ts";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import type { ByteSource, FileSet } from "../src/sources/byte-source.ts";
 import type { ExpertLayer } from "../src/tiers/expert-files.ts";
 import type { ReadExpert } from "../src/tiers/read-expert.ts";
 import { throwIfAborted } from "../src/util/abort.ts";
+import { carryErrorsWhole } from "../src/util/error-border.ts";
 import type { WeightMap } from "../src/weights/weight-map.ts";
-import type { StorageAccess } from "./disk-cache.ts";
-import { IoHost } from "./io-host.ts";
+import { IoHost, type IoHostPlace } from "./io-host.ts";
 import type { Answer, IoApi, IoOptions, Source } from "./io-protocol.ts";
 
-export interface IoPlace extends StorageAccess {
+export interface IoPlace extends IoHostPlace {
   /** Starts the I/O worker; absent where there are no nested workers. */
   readonly startIoWorker?: (() => Worker) | undefined;
 }
@@ -35,7 +35,11 @@ export class IoClient {
     this.#worker = worker;
     worker?.addEventListener("error", (event) => {
       event.preventDefault();
-      this.#fail(new SourceError(`The I/O worker stopped: ${event.message || "its script did not load"}`));
+      this.#fail(
+        new SourceError(`The I/O worker stopped: ${event.message || "its script did not load"}`, {
+          code: "worker-stopped",
+        }),
+      );
     });
   }
 
@@ -49,6 +53,7 @@ export class IoClient {
     );
     const worker = inMemory ? undefined : startOrNot(place.startIoWorker);
     if (worker) {
+      carryErrorsWhole();
       const client = new IoClient(wrap<IoApi>(worker) as Remote<IoApi> & IoApi, worker);
       try {
         await client.#openFiles(source, options, signal);
@@ -148,7 +153,7 @@ export class IoClient {
       });
     } catch (error) {
       throwIfAborted(signal);
-      throw rebuildError(error);
+      throw error;
     } finally {
       this.#waiting.delete(fail);
       signal?.removeEventListener("abort", cancel);

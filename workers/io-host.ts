@@ -19,8 +19,14 @@ import type { Answer, IoApi, IoOptions, OpenedFile, Source } from "./io-protocol
 /** Entries of stored blocks are written this long after the last fetch, so that a busy time has few flushes. */
 const COMMIT_DELAY_MS = 300;
 
+/** What this worker has that only it can look for. */
+export interface IoHostPlace extends StorageAccess {
+  /** Whether the browser says that it has no network. */
+  readonly isOffline?: (() => boolean) | undefined;
+}
+
 export class IoHost implements IoApi {
-  readonly #storage: StorageAccess;
+  readonly #place: IoHostPlace;
   readonly #inWorker: boolean;
   readonly #calls = new CallTable();
   readonly #queue = new FetchQueue();
@@ -32,8 +38,8 @@ export class IoHost implements IoApi {
   #experts: ExpertFiles | undefined;
   #commitTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(storage: StorageAccess, inWorker: boolean) {
-    this.#storage = storage;
+  constructor(place: IoHostPlace, inWorker: boolean) {
+    this.#place = place;
     this.#inWorker = inWorker;
     this.#queue.onIdle = () => this.#commitSoon();
   }
@@ -43,7 +49,7 @@ export class IoHost implements IoApi {
       const origin = await openSource(source, this.#hooks(options.stallTimeoutMs), signal);
       if (options.cache) {
         const worth = (group: number): number => this.#experts?.worth(group) ?? 0;
-        const opened = await openCache(this.#storage, origin.label, options.diskQuotaBytes, worth);
+        const opened = await openCache(this.#place, origin.label, options.diskQuotaBytes, worth);
         if (typeof opened === "string") this.#whyNoCache = opened;
         else this.#disk = opened;
       }
@@ -56,6 +62,7 @@ export class IoHost implements IoApi {
     const counts = this.#sourceCounts;
     return {
       stallTimeoutMs,
+      isOffline: this.#place.isOffline,
       onBytes: (kind, bytes) => {
         counts[`${kind}Bytes`] += bytes;
       },

@@ -1,11 +1,12 @@
 /**
  * The main-thread facade: `loadModel` starts the engine worker, and `Model` and `Session` are handles on what lives
- * there. Nothing is computed here. Errors that come back are rebuilt into their classes; an `AbortSignal` becomes a
+ * there. Nothing is computed here. Errors come back whole; an `AbortSignal` becomes a
  * `cancel` call; a generation is pulled token by token.
  */
 import { proxy, type Remote, releaseProxy, wrap } from "comlink";
-import { DeviceError, rebuildError, UsageError } from "../errors.ts";
+import { DeviceError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
+import { carryErrorsWhole } from "../util/error-border.ts";
 import { askToPersist } from "./cached-models.ts";
 import { isRemote, wireSource } from "./model-source.ts";
 import type { EngineHostApi } from "./protocol.ts";
@@ -253,7 +254,7 @@ export class Session {
   }
 }
 
-/** The connection to one engine worker: call ids, cancellation, rebuilt errors, and what happens when it dies. */
+/** The connection to one engine worker: call ids, cancellation, and what happens when it dies. */
 class Border {
   closed = false;
   readonly #worker: Worker;
@@ -265,10 +266,15 @@ class Border {
 
   constructor(worker: Worker) {
     this.#worker = worker;
+    carryErrorsWhole();
     this.#host = wrap<EngineHostApi>(worker);
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.#fail(new DeviceError(`The engine worker stopped: ${event.message || "its script did not load"}.`));
+      this.#fail(
+        new DeviceError(`The engine worker stopped: ${event.message || "its script did not load"}.`, {
+          code: "worker-stopped",
+        }),
+      );
     });
   }
 
@@ -290,7 +296,7 @@ class Border {
       });
     } catch (error) {
       signal?.throwIfAborted();
-      throw rebuildError(error);
+      throw error;
     } finally {
       this.#waiting.delete(fail);
       signal?.removeEventListener("abort", cancel);
@@ -301,7 +307,7 @@ class Border {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.#fail(new UsageError("This model was disposed. Load it again to use it."));
+    this.#fail(new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" }));
     this.#host[releaseProxy]();
     this.#worker.terminate();
   }

@@ -22,6 +22,7 @@ export type {
   ResponseStats,
   Stats,
   StepEvent,
+  StepTimes,
   TierStats,
   TraceRow,
 } from "../engine/types.ts";

@@ -4,7 +4,7 @@
  * used but as a hint of what later layers are likely to want. A step is started and finished apart, so that the next one
  * can be queued in between; when the first one misses, the GPU halts what was queued behind it.
  */
-import type { Span } from "../gpu/queue.ts";
+import { type ReadTimes, readTimes, type Span } from "../gpu/queue.ts";
 import type { Want } from "../pager/pager.ts";
 import { ABSENT } from "../pager/slot-table.ts";
 import type { DecodePlan } from "./decode.ts";
@@ -13,6 +13,7 @@ import { type Routing, unpackRouting } from "./routing.ts";
 import type { Reach, RunAhead } from "./run-ahead.ts";
 import { decodeRecordBytes, writeStep } from "./scratch.ts";
 import { moeLayers } from "./sizes.ts";
+import type { StepClock } from "./step-clock.ts";
 
 export interface StepRequest {
   readonly plan: DecodePlan;
@@ -30,6 +31,8 @@ export interface StartedStep extends StepRequest {
   readonly reach: Reach;
   readonly round: Promise<ArrayBuffer>;
   readonly startedAt: number;
+  /** Of the first round. */
+  readonly times: ReadTimes;
 }
 
 export interface StepResult {
@@ -43,17 +46,18 @@ export interface StepResult {
 
 const NONE = 0xffff_ffff;
 
-/** Writes what the step needs and submits its first round. */
-export function startStep(parts: Parts, runAhead: RunAhead, request: StepRequest): StartedStep {
+/** Writes what the step needs and submits its first round. `exact`: somebody wants to know where its time goes. */
+export function startStep(parts: Parts, runAhead: RunAhead, request: StepRequest, exact: boolean): StartedStep {
   const { reach } = runAhead;
   const { id } = request;
   if (id !== null) {
     parts.gpu.queue.write(parts.scratch.buffers.ids, 0, new Uint32Array([id]));
     unhalt(parts);
   }
-  const round = submitRound(parts, request, reach, 0);
+  const times = readTimes(exact);
+  const round = submitRound(parts, request, reach, 0, times);
   round.catch(() => {}); // whoever finishes or drops the step hears of it
-  return { ...request, reach, round, startedAt: performance.now() };
+  return { ...request, reach, round, startedAt: performance.now(), times };
 }
 
 /** Sees a started step through. @throws what a fetch throws; `AbortError`; DeviceError. */
@@ -61,17 +65,20 @@ export async function finishStep(
   parts: Parts,
   runAhead: RunAhead,
   step: StartedStep,
+  clock: StepClock,
   signal: AbortSignal | undefined,
 ): Promise<StepResult> {
   const { plan, reach } = step;
-  if (parts.allResident) return { routing: [], bytes: await step.round, rounds: 1 };
+  const asked = performance.now();
   const moe = moeLayers(parts.spec);
   const rowBytes = 3 * parts.sizes.topK * 4;
   let from = -1;
-  let round = step.round;
+  let { round, times } = step;
   let since = step.id === null ? undefined : step.startedAt;
   for (let rounds = 1; ; rounds++) {
     const bytes = await round;
+    clock.ranAndRead(times, asked);
+    if (parts.allResident) return { routing: [], bytes, rounds };
     const routing = moe.map(({ mlp }, i) => unpackRouting(bytes, i * rowBytes, 1, mlp.topK));
     const first = routing.findIndex(({ slots }) => slots.includes(ABSENT));
     const missed = first < 0 ? undefined : first;
@@ -83,16 +90,24 @@ export async function finishStep(
       runAhead.stepEnded();
       return { routing, bytes: bytes.slice(decodeRecordBytes(parts.sizes)), rounds };
     }
-    await fetchWanted(parts, runAhead, wantedExperts(parts, bytes, routing, first, reach), reach, signal);
+    const wants = wantedExperts(parts, bytes, routing, first, reach);
+    await fetchWanted(parts, runAhead, wants, reach, clock, signal);
     from = first;
     unhalt(parts);
     since = performance.now();
-    round = submitRound(parts, step, reach, plan.replayAt[first] ?? 0);
+    times = readTimes(clock.exact);
+    round = submitRound(parts, step, reach, plan.replayAt[first] ?? 0, times);
   }
 }
 
 /** Runs the step from command `from` on. Its uniforms are written each time: a step queued behind it has its own. */
-function submitRound(parts: Parts, step: StepRequest, reach: Reach, from: number): Promise<ArrayBuffer> {
+function submitRound(
+  parts: Parts,
+  step: StepRequest,
+  reach: Reach,
+  from: number,
+  times: ReadTimes,
+): Promise<ArrayBuffer> {
   const { gpu, scratch } = parts;
   const { plan, position, draw, reads } = step;
   writeStep(gpu, scratch, position, 1, reach);
@@ -101,7 +116,7 @@ function submitRound(parts: Parts, step: StepRequest, reach: Reach, from: number
   const spans =
     bytes > 0 && !parts.allResident ? [{ buffer: scratch.buffers.routing, offset: 0, bytes }, ...reads] : reads;
   const commands = plan.forward.slice(from);
-  return gpu.queue.submitAndRead(draw ? [...commands, plan.sample] : commands, spans);
+  return gpu.queue.submitAndRead(draw ? [...commands, plan.sample] : commands, spans, times);
 }
 
 /** Lets the next submission run. What was queued before it has run, or been halted, when this lands. */
@@ -114,15 +129,19 @@ async function fetchWanted(
   runAhead: RunAhead,
   wants: readonly Want[],
   reach: Reach,
+  clock: StepClock,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   for (const { moe, experts, guess } of wants) {
     const missing = experts.filter((expert) => !pager.isResident(moe, expert)).length;
     runAhead.wanted(missing, guess ? reach : undefined);
   }
-  const [before, start] = [pager.counts.expertsFetched, performance.now()];
+  const { expertsFetched, placeMs } = pager.counts;
+  const start = performance.now();
+  clock.until("compute", start);
   await pager.acquire(wants, signal);
-  runAhead.fetchTook(pager.counts.expertsFetched - before, performance.now() - start);
+  runAhead.fetchTook(pager.counts.expertsFetched - expertsFetched, performance.now() - start);
+  clock.fetched(pager.counts.placeMs - placeMs);
 }
 
 /** What the first missing layer demands, what it predicts for the next, and what the layers within reach seemed to want. */

@@ -143,10 +143,10 @@ export class Engine implements SessionHost {
     const { pager } = this.parts;
     for (const [moe, likely] of experts.entries()) {
       await this.exclusive(async () => {
-        const { stallMs } = pager.counts;
+        const { stallMs, placeMs } = pager.counts;
         const first = likely.slice(0, pager.numSlots(moe));
         if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], signal).catch(() => {});
-        pager.counts.stallMs = stallMs; // nobody waited
+        Object.assign(pager.counts, { stallMs, placeMs }); // nobody waited
         pager.takeChanges(); // nor are these the next step's misses
       });
     }
@@ -192,7 +192,8 @@ export class Engine implements SessionHost {
   /** @internal */
   exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T> {
     const run = this.#queue.then(() => {
-      if (this.#disposed) throw new UsageError("This model was disposed. Load it again to use it.");
+      if (this.#disposed)
+        throw new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" });
       const queued = this.#queued;
       this.#queued = undefined;
       return task(queued);
@@ -246,7 +247,9 @@ export class Engine implements SessionHost {
 /** One by one, so that every expert comes into the slot of its number. */
 async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortSignal | undefined): Promise<void> {
   if (plan.slotsPerLayer < plan.expertsPerLayer) {
-    throw new UsageError(`allResident needs a slot for every expert: a budget of ${plan.fullBudgetBytes} bytes.`);
+    throw new UsageError(`allResident needs a slot for every expert: a budget of ${plan.fullBudgetBytes} bytes.`, {
+      details: { smallestBytes: plan.fullBudgetBytes },
+    });
   }
   for (const [moe, { resident }] of pager.residentFlags().entries()) {
     for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], signal);

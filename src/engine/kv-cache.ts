@@ -47,6 +47,7 @@ export async function createKvCache(gpu: Gpu, spec: ModelSpec, contextLength: nu
     throw new UsageError(
       `contextLength ${contextLength}: the keys of one layer would take ${largest} bytes, and this device binds ` +
         `${gpu.facts.maxBindingBytes}. Use at most ${most}.`,
+      { details: { contextLength: most, maxBindingBytes: gpu.facts.maxBindingBytes } },
     );
   }
   const [layers, convs] = await gpu.ledger.checked(`a KV cache of ${contextLength} tokens`, () => [

@@ -82,6 +82,7 @@ export function planMemory(needs: MemoryNeeds, kvBytes: number, budgetBytes: num
       `A GPU budget of ${budget} bytes is too small: the smallest that works here is ${minBudgetBytes} ` +
         `(${humanBytes(minBudgetBytes)}): dense weights ${humanBytes(needs.denseBytes)}, sessions ${humanBytes(kvBytes)}, ` +
         `working memory ${humanBytes(needs.scratchBytes)}, and ${topK} experts in each of ${needs.layers.length} layers.`,
+      { details: { smallestBytes: minBudgetBytes, budgetBytes: budget } },
     );
   }
   let slots = topK;

@@ -41,6 +41,7 @@ import {
 } from "./parts.ts";
 import { type Routing, readRouting } from "./routing.ts";
 import { shortConvPrefillBlock } from "./short-conv.ts";
+import type { StepClock } from "./step-clock.ts";
 
 type ForTokens = (tokens: number) => Command[];
 type ForOne = (tokens: number) => Command;
@@ -76,6 +77,7 @@ export async function runPrefill(
   plan: PrefillPlan,
   tokens: number,
   wantLogits: boolean,
+  clock: StepClock,
   signal: AbortSignal | undefined,
 ): Promise<Routing[]> {
   const routed: Routing[] = [];
@@ -84,8 +86,8 @@ export async function runPrefill(
     pending.push(...before(tokens));
     if (!moe) continue;
     signal?.throwIfAborted(); // what was written of this chunk lies behind the timeline's end
-    const routing = await readRouting(parts, pending, tokens, moe.mlp.topK); // one read-back an MoE layer
-    await runExperts(parts, moe, tokens, routing, signal);
+    const routing = await readRouting(parts, pending, tokens, moe.mlp.topK, clock); // one read-back an MoE layer
+    await runExperts(parts, moe, tokens, routing, clock, signal);
     routed.push(routing);
     pending = moe.after(tokens);
   }
@@ -99,6 +101,7 @@ async function runExperts(
   plan: MoePlan,
   tokens: number,
   routing: Routing,
+  clock: StepClock,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { pager } = parts;
@@ -111,7 +114,10 @@ async function runExperts(
   runWave(parts, plan, grouped, resident);
   for (const experts of waves) {
     signal?.throwIfAborted();
+    const { placeMs } = pager.counts;
+    clock.until("compute", performance.now());
     await pager.acquire([{ moe: plan.moe, experts, guess: false }], signal);
+    clock.fetched(pager.counts.placeMs - placeMs);
     runWave(parts, plan, grouped, experts);
   }
 }

@@ -1,6 +1,7 @@
 /** The routing record that the router kernel leaves, read back: expert ids, slots and routing weights in rank order. */
-import type { Command } from "../gpu/queue.ts";
+import { type Command, readTimes } from "../gpu/queue.ts";
 import type { Parts } from "./parts.ts";
+import type { StepClock } from "./step-clock.ts";
 
 /** One MoE layer of one step, all [tokens, topK]. */
 export interface Routing {
@@ -10,10 +11,18 @@ export interface Routing {
 }
 
 /** Submits `commands`, which end with a router, and reads its record [tokens, 3, topK]. */
-export async function readRouting(parts: Parts, commands: readonly Command[], tokens: number, topK: number) {
-  const buffer = parts.scratch.buffers.routing;
-  const bytes = tokens * 3 * topK * 4;
-  return unpackRouting(await parts.gpu.queue.submitAndRead(commands, [{ buffer, offset: 0, bytes }]), 0, tokens, topK);
+export async function readRouting(
+  parts: Parts,
+  commands: readonly Command[],
+  tokens: number,
+  topK: number,
+  clock: StepClock,
+): Promise<Routing> {
+  const span = { buffer: parts.scratch.buffers.routing, offset: 0, bytes: tokens * 3 * topK * 4 };
+  const times = readTimes(clock.exact);
+  const bytes = await parts.gpu.queue.submitAndRead(commands, [span], times);
+  clock.ranAndRead(times);
+  return unpackRouting(bytes, 0, tokens, topK);
 }
 
 /** Unpacks [tokens, 3, topK] words from byte `at`. */

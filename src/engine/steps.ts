@@ -14,6 +14,7 @@ import type { Routing } from "./routing.ts";
 import { type ReachOptions, RunAhead } from "./run-ahead.ts";
 import { writeStep } from "./scratch.ts";
 import { moeLayers } from "./sizes.ts";
+import { StepClock } from "./step-clock.ts";
 import type { LayerPaging, StepEvent } from "./types.ts";
 
 /** A finished step, as the books see it. */
@@ -24,7 +25,7 @@ interface Finished {
   readonly tokens: number;
   /** Per MoE layer. */
   readonly routing: readonly Routing[];
-  readonly start: number;
+  readonly clock: StepClock;
 }
 
 /** Clean steps in a row from which on the next one is queued ahead. */
@@ -57,16 +58,17 @@ export class Steps {
   /** Submits the first round of a decode step; `finish` or `drop` it before anything else runs. */
   start(request: StepRequest): StartedStep {
     if (request.id === null) this.counts.queuedSteps += 1;
-    return this.#counted(() => startStep(this.#parts, this.runAhead, request));
+    return this.#counted(() => startStep(this.#parts, this.runAhead, request, this.#watched));
   }
 
   /** Sees a started decode step through. @returns the bytes of its reads. */
   async finish(step: StartedStep, signal: AbortSignal | undefined): Promise<ArrayBuffer> {
     signal?.throwIfAborted();
     const start = Math.max(step.startedAt, this.#lastDecodeEnd);
+    const clock = new StepClock(start, this.#watched);
     const { queue } = this.#parts.gpu;
     const before = { ...queue.counts };
-    const { routing, bytes, rounds } = await finishStep(this.#parts, this.runAhead, step, signal);
+    const { routing, bytes, rounds } = await finishStep(this.#parts, this.runAhead, step, clock, signal);
     const { counts } = this;
     counts.decodeTokens += 1;
     this.#lastDecodeEnd = performance.now();
@@ -80,7 +82,7 @@ export class Steps {
     for (const [moe, { expertIds }] of routing.entries()) {
       this.#parts.pager.touch(moe, new Map(Array.from(expertIds, (expert) => [expert, { count: 1, back: 0 }])));
     }
-    this.#book({ phase: "decode", position: step.position, tokens: 1, routing, start });
+    this.#book({ phase: "decode", position: step.position, tokens: 1, routing, clock });
     return bytes;
   }
 
@@ -110,14 +112,15 @@ export class Steps {
   ): Promise<void> {
     signal?.throwIfAborted();
     const start = performance.now();
+    const clock = new StepClock(start, this.#watched);
     const { gpu, scratch } = this.#parts;
     gpu.queue.write(scratch.buffers.ids, 0, new Uint32Array(ids));
     writeStep(gpu, scratch, position, ids.length);
     this.#parts.pager.advance(ids.length);
-    const routing = await runPrefill(this.#parts, plan, ids.length, last, signal);
+    const routing = await runPrefill(this.#parts, plan, ids.length, last, clock, signal);
     this.counts.prefillTokens += ids.length;
     this.counts.prefillMs += performance.now() - start;
-    this.#book({ phase: "prefill", position, tokens: ids.length, routing, start });
+    this.#book({ phase: "prefill", position, tokens: ids.length, routing, clock });
   }
 
   /** A prefill that a caller asked for begins: the clock of the time to first token starts. */
@@ -130,6 +133,10 @@ export class Steps {
     if (this.#prefillStart === 0) return;
     this.counts.timeToFirstTokenMs = performance.now() - this.#prefillStart;
     this.#prefillStart = 0;
+  }
+
+  get #watched(): boolean {
+    return this.listener !== undefined;
   }
 
   #counted<T>(submit: () => T): T {
@@ -176,8 +183,10 @@ export class Steps {
       this.#late.picks = this.#late.picks * WINDOW_FADE + picks;
     }
     this.#record(step);
-    const { phase, tokens, position, start } = step;
-    this.listener?.({ phase, position: position + tokens - 1, tokens, layers, ms: performance.now() - start });
+    const { phase, tokens, position, clock } = step;
+    clock.until("compute", performance.now());
+    const { ms, times } = clock;
+    this.listener?.({ phase, position: position + tokens - 1, tokens, layers, ms, times });
   }
 
   /** What a token chose [MoE layers][topK], and what of it had to be fetched. */

@@ -39,6 +39,23 @@ export interface LayerPaging {
   readonly evicted: readonly number[];
 }
 
+/**
+ * Where the time of a step went, in milliseconds of the host's clock; together they are the step's `ms`. What the GPU
+ * does while the host waits for bytes is not seen by that clock: it counts as `stallMs`.
+ */
+export interface StepTimes {
+  /** From a submission until the GPU is through with it, and what the host does for the step beside the rest below. */
+  readonly computeMs: number;
+  /** From then until the host has read what the submission left: the routing, and the token or logits. */
+  readonly readBackMs: number;
+  /** Nothing to do but to wait for the bytes of experts, from whichever tier. */
+  readonly stallMs: number;
+  /** Putting experts whose bytes have come into slots: choosing who leaves, and uploading. */
+  readonly fetchMs: number;
+  /** A step that was queued ahead was through before anybody asked for its token. */
+  readonly idleMs: number;
+}
+
 /** What one step did, for a live picture of the paging. */
 export interface StepEvent {
   readonly phase: "prefill" | "decode";
@@ -47,6 +64,8 @@ export interface StepEvent {
   readonly tokens: number;
   readonly layers: readonly LayerPaging[];
   readonly ms: number;
+  /** The parts of `ms`. */
+  readonly times: StepTimes;
 }
 
 /** Who is resident now: per MoE layer, one flag per expert. */
@@ -157,6 +176,8 @@ export interface Stats extends TierStats {
   readonly historyUseful: number;
   /** Time during which a step could not go on because expert bytes were on their way. */
   readonly stallMs: number;
+  /** How much of that time the host itself was busy, putting experts into slots. */
+  readonly placeMs: number;
   /** Bytes of experts that reached the slots, from wherever. */
   readonly expertBytesFetched: number;
   /** Experts that came from the RAM tier, their bytes, and the bytes that it holds now. */

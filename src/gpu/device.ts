@@ -33,6 +33,7 @@ export async function openGpu(gpu: GPU | undefined, options: GpuOptions = {}): P
     throw new DeviceError(
       "This browser offers no WebGPU here (navigator.gpu is missing). Use a current Chrome, Edge, Safari 26 or Firefox " +
         "141+, over https or localhost.",
+      { code: "no-webgpu" },
     );
   }
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -40,11 +41,13 @@ export async function openGpu(gpu: GPU | undefined, options: GpuOptions = {}): P
     throw new DeviceError(
       "WebGPU is there, but no adapter: the graphics driver is blocked or missing. Update it, or allow WebGPU in the " +
         "browser's settings (chrome://gpu tells why).",
+      { code: "no-adapter" },
     );
   }
   const requiredLimits = options.stockLimits ? {} : largerLimits(adapter);
   const device = await adapter.requestDevice({ label: "octavo", requiredLimits }).catch((error: unknown) => {
-    throw new DeviceError(`The adapter refused a device: ${error instanceof Error ? error.message : String(error)}`);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new DeviceError(`The adapter refused a device: ${reason}`, { code: "no-device", cause: error });
   });
   return wrapDevice(adapter, device);
 }
@@ -63,6 +66,7 @@ function wrapDevice(adapter: GPUAdapter, device: GPUDevice): Gpu {
       closing
         ? "The device was closed."
         : `The GPU device was lost (${info.message || info.reason}). Load the model again.`,
+      { code: "device-lost" },
     );
   });
   lost.catch(() => {});

@@ -30,7 +30,10 @@ export class Ledger {
   create(owner: Owner, label: string, bytes: number, usage: GPUBufferUsageFlags): LedgerBuffer {
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
     const limit = this.#device.limits.maxBufferSize;
-    if (size > limit) throw new DeviceError(`Buffer "${label}" needs ${size} bytes; this device allows ${limit}.`);
+    if (size > limit)
+      throw new DeviceError(`Buffer "${label}" needs ${size} bytes; this device allows ${limit}.`, {
+        code: "out-of-memory",
+      });
     const buffer = this.#device.createBuffer({ label, size, usage });
     const entry: LedgerBuffer = {
       buffer,
@@ -70,7 +73,8 @@ export class Ledger {
     const error = errors.find((e) => e !== null);
     if (!error) return made;
     for (const entry of ownBuffers) entry.destroy();
-    throw new DeviceError(`The GPU refused ${what}: ${error.message} Try a smaller gpuBudgetBytes.`);
+    const message = `The GPU refused ${what}: ${error.message} Try a smaller gpuBudgetBytes.`;
+    throw new DeviceError(message, { code: errors[1] ? "out-of-memory" : "device" });
   }
 
   /** Live bytes by owner; owners without any are left out, so an empty record means that nothing is left. */

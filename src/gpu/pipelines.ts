@@ -96,7 +96,10 @@ async function compileError(
   const lines = text.split("\n");
   const details = messages.map((m) => `${m.lineNum}:${m.linePos} ${m.message}\n    ${lines[m.lineNum - 1] ?? ""}`);
   const reason = error instanceof Error ? error.message : String(error);
-  return new DeviceError(`Kernel "${label}" does not compile: ${details.join("\n") || reason}`);
+  return new DeviceError(`Kernel "${label}" does not compile: ${details.join("\n") || reason}`, {
+    code: "shader",
+    cause: error,
+  });
 }
 
 function resource(range: BufferRange | undefined): GPUBufferBinding {

@@ -41,6 +41,19 @@ export interface QueueCounts {
   weightBytesRead: number;
 }
 
+/** When a read-back's submission was through, and when its bytes were in the host's hands: `performance.now()`. */
+export interface ReadTimes {
+  /** Whether to ask when the submission is through, which costs the browser a message. */
+  readonly wantDone: boolean;
+  /** `undefined` where nobody asked, and where the bytes were there first. */
+  doneAt: number | undefined;
+  readAt: number;
+}
+
+export function readTimes(wantDone: boolean): ReadTimes {
+  return { wantDone, doneAt: undefined, readAt: 0 };
+}
+
 /** A dispatch of `bound`; a grid with a zero is left out when recorded. */
 export function dispatch(bound: Bound, grid: Grid, weightBytes = 0): Command {
   return { kind: "dispatch", bound, grid, weightBytes };
@@ -76,9 +89,10 @@ export class Queue {
 
   /**
    * Submits `commands` and gives the bytes of `spans` afterwards, one after another: one submission, one read-back.
+   * @param times is filled in.
    * @throws DeviceError when the device is lost meanwhile.
    */
-  async submitAndRead(commands: readonly Command[], spans: readonly Span[]): Promise<ArrayBuffer> {
+  async submitAndRead(commands: readonly Command[], spans: readonly Span[], times?: ReadTimes): Promise<ArrayBuffer> {
     const total = spans.reduce((sum, span) => sum + span.bytes, 0);
     const encoder = this.#record(commands);
     const staging = this.#takeStaging(total);
@@ -89,10 +103,12 @@ export class Queue {
     }
     this.#submit(encoder);
     this.counts.readbacks += 1;
+    if (times?.wantDone) this.#noteDone(times);
     try {
       await Promise.race([staging.buffer.mapAsync(GPU_MAP_READ, 0, total), this.#lost]);
       const bytes = staging.buffer.getMappedRange(0, total).slice(0);
       staging.buffer.unmap();
+      if (times) times.readAt = performance.now();
       this.#staging.push(staging);
       return bytes;
     } catch (error) {
@@ -100,7 +116,9 @@ export class Queue {
       if (error instanceof DeviceError) throw error;
       // A lost device fails its mappings before it says that it is lost.
       await Promise.race([this.#lost, new Promise((resolve) => setTimeout(resolve, LOST_NEWS_MS))]);
-      throw new DeviceError(`A read-back failed: ${error instanceof Error ? error.message : String(error)}`);
+      throw new DeviceError(`A read-back failed: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
     }
   }
 
@@ -137,6 +155,14 @@ export class Queue {
   #submit(encoder: GPUCommandEncoder): void {
     this.#device.queue.submit([encoder.finish()]);
     this.counts.submissions += 1;
+  }
+
+  /** Asked before the mapping is, so that it is answered before. A lost device tells through the mapping. */
+  #noteDone(times: ReadTimes): void {
+    const note = () => {
+      times.doneAt = performance.now();
+    };
+    this.#device.queue.onSubmittedWorkDone().then(note, () => {});
   }
 
   #takeStaging(bytes: number): LedgerBuffer {

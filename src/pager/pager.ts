@@ -48,6 +48,8 @@ export interface PagerCounts {
   prefetchesWasted: number;
   expertBytesFetched: number;
   stallMs: number;
+  /** Of `stallMs`, the time that putting experts into slots took the host. */
+  placeMs: number;
 }
 
 /** What happened to one layer since the last `takeChanges`. */
@@ -81,6 +83,7 @@ export class Pager {
     prefetchesWasted: 0,
     expertBytesFetched: 0,
     stallMs: 0,
+    placeMs: 0,
   };
   /** Residency table [MoE layers, most experts of any] u32: slot or ABSENT. */
   readonly residency: LedgerBuffer;
@@ -162,7 +165,9 @@ export class Pager {
           throw error;
         });
       if (!bytes) return;
+      const came = performance.now();
       this.#place(moe, expert, guess, guess ? [named(moe, true)] : [named(moe, true), named(moe, false)], bytes);
+      this.counts.placeMs += performance.now() - came;
     };
     const loads = missing.map((want) => limit(() => load(want), until));
     try {

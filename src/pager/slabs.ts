@@ -29,6 +29,7 @@ export function slabGeometry(
     throw new BudgetError(
       `An expert takes ${slotBytes} bytes and ${topK} must be resident at once, but this device binds only ` +
         `${MAX_SLABS} slabs of ${maxBindingBytes} bytes. Use a device with larger storage bindings.`,
+      { code: "bindings-too-small", details: { maxBindingBytes } },
     );
   }
   return { slotBytes, numBindings, maxSlots };

@@ -7,5 +7,6 @@ export function checkRange(label: string, size: number, offset: number, length: 
   if (valid && offset + length <= size) return;
   throw new SourceError(
     `${label}: bytes ${offset} to ${offset + length} were asked for, but the file has ${size} bytes`,
+    { details: { source: label } },
   );
 }

@@ -8,6 +8,7 @@ import { fileSource } from "./file.ts";
 import { baseName, isGgufName, isSafeFileName, parseSplitName } from "./file-name.ts";
 import { openHttp } from "./http.ts";
 import { withoutQuery } from "./http-address.ts";
+import { answeredWith } from "./http-answer.ts";
 import { isImmutable, statHttp } from "./http-stat.ts";
 import { memorySource } from "./memory.ts";
 import type { SourceHooks } from "./source-hooks.ts";
@@ -65,7 +66,11 @@ function urlFileSet(url: URL, hooks: SourceHooks): FileSet {
       const opened = await openHttp(address.href, hooks, signal);
       if (!("missing" in opened)) return opened;
       if (name !== entry) return undefined;
-      throw new SourceError(`${withoutQuery(address)}: no such file on the server (${opened.missing})`);
+      const label = withoutQuery(address);
+      throw new SourceError(
+        `${label}: no such file on the server (${opened.missing})`,
+        answeredWith(label, opened.status),
+      );
     },
   };
 }

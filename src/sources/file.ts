@@ -34,10 +34,12 @@ async function readSlice(label: string, blob: Blob, offset: number, length: numb
     throw new SourceError(
       `${label}: bytes ${offset} to ${offset + length} could not be read (${String(error)}); ` +
         "pick the file again if it was changed or moved",
+      { code: "file-unreadable", details: { source: label }, cause: error },
     );
   }
   if (buffer.byteLength === length) return new Uint8Array(buffer);
   throw new SourceError(
     `${label}: ${length} bytes at ${offset} were asked for, ${buffer.byteLength} came; pick the file again`,
+    { code: "file-unreadable", details: { source: label } },
   );
 }

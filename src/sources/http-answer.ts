@@ -1,5 +1,5 @@
 /** One HTTP request and its body: sends, counts, and turns failures into passing and lasting ones. No range logic. */
-import { SourceError } from "../errors.ts";
+import { type ErrorMore, type SourceCode, SourceError } from "../errors.ts";
 import { humanBytes } from "../util/math.ts";
 import type { HttpAddress } from "./http-address.ts";
 import { retryAfterMs, TransientFailure } from "./retry.ts";
@@ -83,7 +83,9 @@ async function send(
   try {
     return await (hooks.fetch ?? globalThis.fetch)(target, init);
   } catch (error) {
-    throw new TransientFailure(`no answer to a request for ${headers.Range ?? "it"} (${reasonOf(error)})`);
+    throw new TransientFailure(`no answer to a request for ${headers.Range ?? "it"} (${reasonOf(error)})`, {
+      cause: error,
+    });
   }
 }
 
@@ -97,11 +99,19 @@ export function statusError({ label, response, remedy }: Answer, expected: numbe
   const status = `${response.status} ${response.statusText}`.trim();
   const passing = response.status >= 500 || response.status === 429 || response.status === 408;
   if (passing) {
-    return new TransientFailure(`the server answered ${status}`, retryAfterMs(response.headers.get("retry-after")));
+    const waitMs = retryAfterMs(response.headers.get("retry-after"));
+    return new TransientFailure(`the server answered ${status}`, { waitMs, status: response.status });
   }
   const refused = response.status === 401 || response.status === 403;
   const more = refused && remedy !== undefined ? `; ${remedy}` : "";
-  return new SourceError(`${label}: the server answered ${status} where ${expected} was expected${more}`);
+  const message = `${label}: the server answered ${status} where ${expected} was expected${more}`;
+  return new SourceError(message, answeredWith(label, response.status));
+}
+
+/** Code and details of an error that a server's `status` says. */
+export function answeredWith(source: string, status: number): ErrorMore<SourceCode> {
+  const code = status === 401 || status === 403 || status === 404 ? (`http-${status}` as const) : "http-status";
+  return { code, details: { source, status } };
 }
 
 /**
@@ -120,6 +130,7 @@ export async function readBody(
     if (at + chunk.length > target.length) {
       throw new SourceError(
         `${answer.label}: expected a body of ${target.length - position} bytes, got more; is the answer compressed on the way?`,
+        { details: { source: answer.label } },
       );
     }
     target.set(chunk, at);
@@ -139,6 +150,7 @@ export async function readWholeBody(answer: Answer, maxBytes: number): Promise<U
     new SourceError(
       `${label}: the server ignores Range (status 200) and the file is larger than ${humanBytes(maxBytes)}; ` +
         "use a server that supports range requests",
+      { code: "range-ignored", details: { source: label } },
     );
   if (declared > maxBytes) throw tooLong();
   const chunks: Uint8Array[] = [];
@@ -167,7 +179,7 @@ async function eachChunk({ response, onChunk }: Answer, take: (chunk: Uint8Array
   if (!reader) return;
   for (;;) {
     const { done, value } = await reader.read().catch((error: unknown) => {
-      throw new TransientFailure(`the connection broke (${reasonOf(error)})`);
+      throw new TransientFailure(`the connection broke (${reasonOf(error)})`, { cause: error });
     });
     if (done) return;
     onChunk(value.length);

@@ -42,5 +42,7 @@ function statOf(answer: Answer): FileStat | undefined {
   const declared = response.status === 200 ? response.headers.get("content-length") : null;
   const size = total ?? Number(declared ?? Number.NaN);
   if (Number.isSafeInteger(size)) return { size, version: versionOf(response, size) };
-  throw new SourceError(`${label}: expected the size of the file, got status ${response.status} without it`);
+  throw new SourceError(`${label}: expected the size of the file, got status ${response.status} without it`, {
+    details: { source: label, status: response.status },
+  });
 }

@@ -12,6 +12,7 @@ import { type ContentRange, parseContentRange, parseUnsatisfiedTotal } from "./c
 import { type HttpAccess, HttpAddress } from "./http-address.ts";
 import {
   type Answer,
+  answeredWith,
   type Exchange,
   exchange,
   rangeHeader,
@@ -42,6 +43,8 @@ interface Identity {
 /** A failed probe that means "the folder has no such file" rather than trouble. */
 export interface Missing {
   readonly missing: string;
+  /** As an error should say it: 404 for a page in the place of the file too. */
+  readonly status: number;
 }
 
 /**
@@ -64,7 +67,7 @@ export async function openHttp(
       if (missing !== undefined) {
         // What a commit lacks is remembered without asking again, so nothing but 404 may say it.
         if (isImmutable(url) && response.status !== 404) throw refusal(answer, missing);
-        return { missing };
+        return { missing, status: response.ok ? 404 : response.status };
       }
       if (response.status === 200) {
         const bytes = await readWholeBody(answer, MAX_WHOLE_BYTES);
@@ -82,7 +85,9 @@ async function openRanged(address: HttpAddress, answer: Answer): Promise<ByteSou
   const { response, hooks } = answer;
   const range = checkedRange(answer, 0);
   if (range.total === undefined) {
-    throw new SourceError(`${address.label}: the server does not tell the file's size (Content-Range ends in "/*")`);
+    throw new SourceError(`${address.label}: the server does not tell the file's size (Content-Range ends in "/*")`, {
+      details: { source: address.label },
+    });
   }
   const expected = Math.min(PROBE_BYTES, range.total);
   checkEnd(answer, range, expected - 1);
@@ -153,9 +158,12 @@ function missingReason(response: Response): string | undefined {
   return isPage ? `status ${response.status} with a page (text/html)` : undefined;
 }
 
-function refusal({ label, remedy }: Answer, reason: string): SourceError {
+function refusal({ label, remedy, response }: Answer, reason: string): SourceError {
   const more = remedy === undefined ? "" : `; ${remedy}`;
-  return new SourceError(`${label}: expected the file or status 404, the server answered ${reason}${more}`);
+  return new SourceError(
+    `${label}: expected the file or status 404, the server answered ${reason}${more}`,
+    answeredWith(label, response.ok ? 404 : response.status),
+  );
 }
 
 /** The Content-Range of a 206 that begins at `start`. @throws TransientFailure or SourceError for any other answer. */
@@ -164,27 +172,36 @@ function checkedRange(answer: Answer, start: number): ContentRange {
   if (response.status === 200) {
     throw new SourceError(
       `${label}: the server ignores Range (status 200 where 206 was expected); use a server that supports range requests`,
+      { code: "range-ignored", details: { source: label } },
     );
   }
   if (response.status !== 206) throw statusError(answer, 206);
   const encoding = response.headers.get("content-encoding");
   if (encoding !== null && encoding !== "identity") {
-    throw new SourceError(`${label}: the server sent a range of a ${encoding}-compressed file; turn compression off`);
+    throw new SourceError(`${label}: the server sent a range of a ${encoding}-compressed file; turn compression off`, {
+      details: { source: label },
+    });
   }
   const field = response.headers.get("content-range");
   const range = parseContentRange(field);
   if (!range) {
     const remedy = "across origins the server must send Access-Control-Expose-Headers: Content-Range";
-    throw new SourceError(`${label}: expected a Content-Range of one range, got ${field ?? "none"}; ${remedy}`);
+    throw new SourceError(`${label}: expected a Content-Range of one range, got ${field ?? "none"}; ${remedy}`, {
+      details: { source: label },
+    });
   }
   if (range.start === start && range.end >= start) return range;
-  throw new SourceError(`${label}: asked for bytes from ${start}, got Content-Range ${field ?? ""}`);
+  throw new SourceError(`${label}: asked for bytes from ${start}, got Content-Range ${field ?? ""}`, {
+    details: { source: label },
+  });
 }
 
 /** @throws SourceError unless the answered range ends at byte `end`. */
 function checkEnd({ label }: Answer, range: ContentRange, end: number): void {
   if (range.end === end) return;
-  throw new SourceError(`${label}: expected a range ending at byte ${end}, got Content-Range ending at ${range.end}`);
+  throw new SourceError(`${label}: expected a range ending at byte ${end}, got Content-Range ending at ${range.end}`, {
+    details: { source: label },
+  });
 }
 
 /**
@@ -200,6 +217,7 @@ function checkIdentity({ label, response }: Answer, range: ContentRange, identit
   throw new SourceError(
     `${label}: the file changed on the server while it was read (${humanBytes(identity.total)}, ETag or date ` +
       `${identity[kind] ?? "none"}; now ${range.total ?? "unknown"} bytes, ${now[kind] ?? "none"}); load again`,
+    { code: "file-changed", details: { source: label } },
   );
 }
 

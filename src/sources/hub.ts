@@ -9,7 +9,7 @@ import type { ByteSource, FileSet } from "./byte-source.ts";
 import { isSafeFileName } from "./file-name.ts";
 import { openHttp } from "./http.ts";
 import { type HttpAccess, HttpAddress } from "./http-address.ts";
-import { exchange, readWholeBody, statusError } from "./http-answer.ts";
+import { answeredWith, exchange, readWholeBody, statusError } from "./http-answer.ts";
 import { chooseEntry, type HubFile, type HubWish } from "./hub-files.ts";
 import { withRetries } from "./retry.ts";
 import type { SourceHooks } from "./source-hooks.ts";
@@ -86,7 +86,10 @@ async function openFile(
   const path = file.path.split("/").map(encodeURIComponent).join("/");
   const opened = await openHttp(`${endpoint}/${place.repo}/resolve/${commit}/${path}`, hooks, signal, access);
   if (!("missing" in opened)) return file.hash === undefined ? opened : { ...opened, version: file.hash };
-  throw new SourceError(`${place.repo}: "${file.path}" is listed but not given (${opened.missing}); ${access.remedy}`);
+  throw new SourceError(
+    `${place.repo}: "${file.path}" is listed but not given (${opened.missing}); ${access.remedy}`,
+    answeredWith(place.repo, opened.status),
+  );
 }
 
 function endpointOf(text: string): string {
@@ -132,7 +135,10 @@ async function listRepository(
     return { commit: sha, files };
   } catch (error) {
     if (error instanceof OctavoError || (error instanceof DOMException && error.name === "AbortError")) throw error;
-    throw new SourceError(`${repo}: the hub's answer is not understood (${String(error)})`);
+    throw new SourceError(`${repo}: the hub's answer is not understood (${String(error)})`, {
+      details: { source: repo },
+      cause: error,
+    });
   }
 }
 
@@ -153,7 +159,10 @@ function hubFetch(
     return withRetries(address.label, hooks, signal, () =>
       exchange({ address, hooks, signal }, headers, async (answer) => {
         const { status, headers: answered } = answer.response;
-        if (status === 404) throw new SourceError(`${address.label}: the hub has no such model or revision`);
+        if (status === 404) {
+          const message = `${address.label}: the hub has no such model or revision`;
+          throw new SourceError(message, answeredWith(address.label, status));
+        }
         if (status !== 200) throw statusError(answer, 200);
         return new Response(await readWholeBody(answer, MAX_ANSWER_BYTES), { status, headers: answered });
       }),

@@ -9,15 +9,25 @@ const RETRY_DELAYS_MS = [250, 1000, 3000] as const;
 /** Longest wait that a server's `Retry-After` may ask for; who wants more is asked earlier, and then given up. */
 const MAX_RETRY_AFTER_MS = 60_000;
 
+interface TransientMore {
+  readonly waitMs?: number;
+  readonly status?: number;
+  /** The platform's own error. */
+  readonly cause?: unknown;
+}
+
 /** Thrown by an attempt that is worth repeating; never leaves this folder. */
 export class TransientFailure extends Error {
   override name = "TransientFailure";
   /** Least wait before the next try, in milliseconds. */
   readonly waitMs: number;
+  /** The HTTP status, where there was an answer. */
+  readonly status: number | undefined;
 
-  constructor(message: string, waitMs = 0) {
-    super(message);
+  constructor(message: string, { waitMs = 0, status, cause }: TransientMore = {}) {
+    super(message, cause === undefined ? {} : { cause });
     this.waitMs = waitMs;
+    this.status = status;
   }
 }
 
@@ -50,14 +60,26 @@ export async function withRetries<T>(
       if (!(error instanceof TransientFailure)) throw error;
       const waitMs = delaysMs[tries - 1];
       if (waitMs === undefined) {
-        throw new SourceError(
-          `${label}: ${error.message}; gave up after ${tries} ${tries === 1 ? "try" : "tries"}. ` +
-            "Check the connection (and, across origins, the server's CORS headers) and load again",
-        );
+        throw givenUp(label, error, tries, hooks.isOffline?.() ?? false);
       }
       // Jitter, so that parallel reads which broke together do not come back together.
       await delay(Math.max(error.waitMs, waitMs * (0.75 + Math.random() * 0.5)), signal);
       hooks.onRetry?.();
     }
   }
+}
+
+function givenUp(
+  label: string,
+  { message, status, cause }: TransientFailure,
+  tries: number,
+  offline: boolean,
+): SourceError {
+  const code = status !== undefined ? "http-status" : offline ? "offline" : "network";
+  const details = { source: label, tries, ...(status === undefined ? {} : { status }) };
+  const remedy = offline
+    ? "This device is offline: connect it and load again"
+    : "Check the connection (and, across origins, the server's CORS headers) and load again";
+  const count = `${tries} ${tries === 1 ? "try" : "tries"}`;
+  return new SourceError(`${label}: ${message}; gave up after ${count}. ${remedy}`, { code, details, cause });
 }

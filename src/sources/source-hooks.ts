@@ -10,6 +10,8 @@ export interface SourceHooks {
   readonly onRetry?: () => void;
   /** Called when the address that a redirect ended at no longer answers, and the first one is asked again. */
   readonly onReResolve?: () => void;
+  /** Whether the host says that it has no network; only what an error is called depends on it. */
+  readonly isOffline?: (() => boolean) | undefined;
   /** Stands in for the global `fetch`. */
   readonly fetch?: typeof fetch;
   /** Waits before the second, third, ... try, in milliseconds. */

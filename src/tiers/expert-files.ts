@@ -38,6 +38,8 @@ export class ExpertFiles {
   #uses: Uint32Array<ArrayBuffer>;
   readonly #reads: Uint32Array<ArrayBuffer>;
   #fill: AbortController | undefined;
+  /** What was asked for last. */
+  #fillWanted = false;
   #filling: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -109,13 +111,12 @@ export class ExpertFiles {
     });
   }
 
-  /** Starts or stops the background fill. A stop resolves when its last read has ended. */
+  /** Starts or stops the background fill. A stop resolves when its last read has ended, and a start waits for that. */
   async setFill(on: boolean): Promise<void> {
-    if (!on) {
-      this.#fill?.abort();
-      await this.#filling;
-      return;
-    }
+    this.#fillWanted = on;
+    if (!on) this.#fill?.abort();
+    if (this.#fill?.signal.aborted) await this.#filling;
+    if (!on || !this.#fillWanted) return; // a later call has the last word
     if (this.fillState === "running" || !this.#cache || this.#cache.disabled !== "") return;
     this.fillState = "running";
     this.#fill = new AbortController();

@@ -162,7 +162,13 @@ export class ModelFiles {
       const now = origin && (await identify(known.name, origin, undefined));
       if (origin && now?.size === known.size && now.version === known.version) return origin;
       await this.#cache?.forgetFile(known);
-      throw new SourceError(`${label}: the file is no longer the one that was kept in the cache; load the model again`);
+      throw new SourceError(
+        `${label}: the file is no longer the one that was kept in the cache; load the model again`,
+        {
+          code: "file-changed",
+          details: { source: label },
+        },
+      );
     };
     return {
       label,

@@ -79,6 +79,7 @@ function chooseTemplate({ templates }: ChatModel, { template, templateName, tool
     throw new UnsupportedError(
       "This model has no chat template: it continues text. Encode the beginning of one, or give a Jinja template as " +
         "options.template",
+      { code: "no-chat-template" },
     );
   }
   const names = [...templates.keys()].join(", ");

@@ -45,7 +45,9 @@ function refuse(message: unknown): never {
 function explained(error: unknown, line: number): OctavoError {
   const text = messageOf(error);
   if (error instanceof UsageError)
-    return new UsageError(`Chat template, line ${line}: it refuses the messages: ${text}`);
+    return new UsageError(`Chat template, line ${line}: it refuses the messages: ${text}`, {
+      code: "messages-refused",
+    });
   return new UnsupportedError(`Chat template, line ${line}: cannot be rendered: ${text}. Give another template`);
 }
 

@@ -20,6 +20,7 @@ export async function openTokenizer(source: Source, signal?: AbortSignal): Promi
   if (tokenizer) return tokenizer;
   throw new UnsupportedError(
     `${files.label}: no tokenizer; expected a .gguf with a vocabulary, or tokenizer.json (of a split, its first file)`,
+    { code: "no-tokenizer" },
   );
 }
 

@@ -16,6 +16,7 @@ const STEPS = 12;
 // base-f32: three dense and three MoE layers, 16 experts of 3 x 32 x 48 floats, top-4.
 const MOE_LAYERS = [1, 3, 5];
 const TOP_K = 4;
+const PARTS = ["computeMs", "readBackMs", "stallMs", "fetchMs", "idleMs"] as const;
 const EXPERT_BYTES = 3 * 32 * 48 * 4;
 const FORWARD_DISPATCHES = 1 + 3 * 7 + 3 * 10 + 1 + 1; // embedding, dense layers, MoE layers, final norm, head
 
@@ -246,6 +247,46 @@ describe("paging", () => {
       expect(total.stallMs).toBeGreaterThan(0);
     }),
   );
+
+  it("the parts of a step's time add up to it, and waiting for experts is what the counters say", () =>
+    withEngine(smallest(), async ({ engine, session, events, service }) => {
+      service.latencyMs = () => 15;
+      const before = engine.stats();
+      await session.prefill(prompt);
+      for (let step = 0; step < STEPS; step++) await session.decode(step);
+      const after = engine.stats();
+      const sum = { computeMs: 0, readBackMs: 0, stallMs: 0, fetchMs: 0, idleMs: 0 };
+      for (const { ms, times, layers } of events) {
+        for (const part of PARTS) {
+          expect(times[part], part).toBeGreaterThanOrEqual(0);
+          sum[part] += times[part];
+        }
+        expect(PARTS.reduce((all, part) => all + times[part], 0)).toBeCloseTo(ms, 6);
+        expect(times.computeMs).toBeGreaterThan(0);
+        expect(times.stallMs > 10).toBe(layers.some(({ fetched }) => fetched.length > 0));
+      }
+      expect((sum.stallMs + sum.fetchMs) / (after.stallMs - before.stallMs)).toBeCloseTo(1, 1);
+      expect(sum.fetchMs).toBeCloseTo(after.placeMs - before.placeMs, 6);
+      expect(Math.min(sum.readBackMs, sum.stallMs, sum.fetchMs)).toBeGreaterThan(0);
+      expect(sum.idleMs).toBe(0); // each step is asked for before it is begun
+    }));
+
+  it("a step that was queued ahead of a slow reader was idle, and no other part grew", () =>
+    withEngine({}, async ({ session, events }) => {
+      const run = async (pauseMs: number) => {
+        session.rewind(0);
+        await session.prefill(prompt);
+        events.length = 0;
+        for await (const _ of generate(session, { maxTokens: STEPS }, [], () => undefined)) {
+          await new Promise((resolve) => setTimeout(resolve, pauseMs));
+        }
+        return events.filter(({ times }) => times.idleMs > 100).map(({ ms, times }) => ms - times.idleMs);
+      };
+      await run(0);
+      const busy = await run(150);
+      expect(busy.length).toBeGreaterThan(0);
+      expect(Math.min(...busy)).toBeLessThan(100);
+    }));
 
   it("guesses are counted as used or wasted, and there are none without run-ahead", async () => {
     const counts: Record<string, Record<keyof Stats, number>> = {};

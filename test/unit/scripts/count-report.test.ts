@@ -34,3 +34,11 @@ test("an empty tier counts as failed", () => {
 test("an error outside the tests counts as failed", () => {
   expect(count([file("passed", "passed")], false)).toEqual([1, 1]);
 });
+
+test("what failed is named again, with the beginning of its message", () => {
+  const failureMessages = ["AssertionError: expected 1 to be 2\nseen: 1\n    at file.ts:1:2\n    at other.ts"];
+  const assertionResults = [{ status: "failed", fullName: "adds", failureMessages }];
+  const { notes } = countReport({ testResults: [{ name: "a.test.ts", status: "failed", assertionResults }] }, false);
+  expect(notes).toHaveLength(1);
+  expect(notes[0]).toMatch(/a\.test\.ts: adds\n +AssertionError: expected 1 to be 2\n +seen: 1$/);
+});

@@ -100,7 +100,7 @@ describe("a server that behaves", () => {
 describe("missing files", () => {
   test.each([404, 403])("status %i on the probe is a missing file, not an error", async (status) => {
     const server = await serve({ status });
-    expect(await openHttp(`${server.url}big.bin`, {})).toEqual({ missing: `status ${status}` });
+    expect(await openHttp(`${server.url}big.bin`, {})).toEqual({ missing: `status ${status}`, status });
     expect(server.requests).toHaveLength(1);
   });
 
@@ -136,7 +136,7 @@ describe("what a refusal says of a file", () => {
       const server = await serve(behaviour);
       await expect(openHttp(server.url + address, counters().hooks)).rejects.toThrow(/expected the file or status 404/);
     }
-    expect(await openHttp((await serve({})).url + address, {})).toEqual({ missing: "status 404" });
+    expect(await openHttp((await serve({})).url + address, {})).toEqual({ missing: "status 404", status: 404 });
   });
 
   test("asked for size and version, 404 is no file, and 403 is no answer", async () => {
@@ -359,6 +359,43 @@ describe("answers that contradict the request", () => {
   test("the same ETag is no change", async () => {
     const source = await open(await serve({ etag: () => 'W/"same"' }), counters().hooks);
     expect(await source.read(100_000, 5)).toEqual(BIG.slice(100_000, 100_005));
+  });
+});
+
+describe("codes and details of what fails", () => {
+  const failureOf = async (url: string, hooks = counters().hooks): Promise<unknown> =>
+    openHttp(url, hooks).catch((error: unknown) => error);
+
+  test.each([
+    [401, "http-401"],
+    [410, "http-status"],
+  ])("status %i", async (status, code) => {
+    const source = `${(await serve({ status })).url}big.bin`;
+    expect(await failureOf(`${source}?token=secret`)).toMatchObject({ code, details: { status, source } });
+  });
+
+  test("status 503 to the last try", async () => {
+    const failure = await failureOf(`${(await serve({ status: 503 })).url}big.bin`);
+    expect(failure).toMatchObject({ code: "http-status", details: { status: 503, tries: 4 } });
+  });
+
+  test("no answer: the network's fault, or ours when the host is offline; the platform's error is the cause", async () => {
+    const gone = await serve({});
+    await gone.close();
+    const url = `${gone.url}big.bin`;
+    const failure = await failureOf(url);
+    expect(failure).toMatchObject({ code: "network", details: { source: url, tries: 4 } });
+    expect((failure as Error).cause).toBeInstanceOf(TypeError);
+    const offline = await failureOf(url, counters({ isOffline: () => true }).hooks);
+    expect(offline).toMatchObject({ code: "offline", message: expect.stringMatching(/offline: connect it/) });
+  });
+
+  test("a file that changed, and a server without ranges", async () => {
+    const changing = await open(await serve({ etag: (n) => `"v${n}"` }), counters().hooks);
+    await expect(changing.read(100_000, 5)).rejects.toMatchObject({ code: "file-changed" });
+    const large = { "big.bin": new Uint8Array(9 * 2 ** 20) };
+    const whole = await serve({ ignoreRange: true }, large);
+    expect(await failureOf(`${whole.url}big.bin`)).toMatchObject({ code: "range-ignored" });
   });
 });
 

@@ -9,7 +9,12 @@ import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
 import { MemoryStore } from "../../fixtures/memory-store.ts";
 
 const SIZE = 4 * BLOCK_BYTES + 1000;
-const file = Uint8Array.from({ length: SIZE }, (_, i) => (i * 31 + (Math.imul(i >> 8, 0x9e3779b1) >>> 24)) & 255);
+// No stretch of it comes twice, so that what is found by its bytes is the block that is meant.
+let state = 1;
+const file = Uint8Array.from({ length: SIZE }, () => {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+  return state >>> 24;
+});
 const demand = { priority: "demand" } as const;
 
 /** A folder of one file `a` whose address never changes, with the reads it was asked for. */

@@ -176,6 +176,24 @@ describe("the second visit", () => {
     const fillStarts = offsets.filter((offset) => offset > 1 << 16);
     expect(start).toContain(fillStarts[0]);
   });
+
+  test("fills or stops as the last of several calls said, whatever was under way", async () => {
+    const server = await serve();
+    await visit(`${server.url}m/`, memoryOpfs(), async (io) => {
+      const state = async () => (await io.refreshCounts()).fillState;
+      const calls = async (...wishes: boolean[]) => {
+        await Promise.all(wishes.map((on) => io.setFill(on)));
+        return state();
+      };
+      expect(await calls(true, false)).toBe("off");
+      expect(await calls(true, false, true, false)).toBe("off");
+      const { cachedExperts } = await io.refreshCounts();
+      expect(cachedExperts).toBeLessThan(TOTAL);
+      expect(await calls(true, false, true)).not.toBe("off");
+      while ((await state()) === "running") await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(await io.refreshCounts()).toMatchObject({ fillState: "done", cachedExperts: TOTAL });
+    });
+  });
 });
 
 describe("trouble", () => {
