@@ -24,7 +24,8 @@ const BELOW = {
   pager: ["weights", "gpu"],
   engine: ["kernels", "pager", "tiers", "weights", "models", "tokenizer"],
   generate: ["engine"],
-  workers: ["generate", "engine", "tiers"],
+  chat: ["generate"],
+  workers: ["chat", "engine", "tiers"],
   client: ["errors", "util"],
   index: ["client", "errors"],
   demo: ["index"],
@@ -38,7 +39,7 @@ const PAGE_SIDE = ["client", "index", "demo"];
  * @type {Record<string, string[]>}
  */
 const TYPES_ONLY = {
-  client: ["models", "engine", "pager", "generate", "tokenizer"],
+  client: ["models", "engine", "pager", "generate", "chat", "tokenizer"],
   index: ["models", "generate", "tiers"],
   workers: ["client"],
   kernels: ["formats"],

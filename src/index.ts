@@ -1,5 +1,6 @@
 /** The public surface of Octavo: re-exports only. */
 export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
+export type * from "./client/chat.ts";
 export { inspectModel, loadModel, Model, Session } from "./client/client.ts";
 export { loadTokenizer } from "./client/tokenizer.ts";
 export type * from "./client/types.ts";

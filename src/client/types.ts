@@ -2,8 +2,10 @@
  * What may cross the worker border, and what a page sees: plain, structured-cloneable data only. No tensor, GPU object
  * or raw configuration is here.
  */
+import type { GenerateSettings } from "../generate/settings.ts";
 import type { PolicyName } from "../pager/policy.ts";
 
+export type * from "../chat/openai-types.ts";
 export type {
   CheckpointDescription,
   ExpertFacts,
@@ -27,6 +29,14 @@ export type {
   TraceRow,
 } from "../engine/types.ts";
 export type { ChatPart, ChatStream } from "../generate/chat-stream.ts";
+export type {
+  Constraint,
+  Drawn,
+  FinishReason,
+  GenerateSettings,
+  IdLogprob,
+  ThinkingSettings,
+} from "../generate/settings.ts";
 export type { PolicyName } from "../pager/policy.ts";
 export type { ChatFormat, ChatMessage, ChatOptions, ChatPrompt } from "../tokenizer/chat-types.ts";
 export type { ModelTokenizer } from "../tokenizer/load.ts";
@@ -129,17 +139,7 @@ export interface SessionOptions {
   readonly contextLength?: number;
 }
 
-/** Sampling and stopping of `Session.generate`. `temperature` 0 (default) is greedy; seeded runs repeat exactly. */
-export interface GenerateOptions {
-  readonly maxTokens?: number;
-  readonly temperature?: number;
-  /** Keep the `topK` most likely tokens (0 = all); ties at the cut are all kept. */
-  readonly topK?: number;
-  /** Keep the smallest set of most likely tokens whose probability reaches `topP`; ties at the cut are all kept. */
-  readonly topP?: number;
-  /** 32-bit unsigned seed. Default 0. */
-  readonly seed?: number;
-  /** Ids that end the text; they are not yielded. Default: the model's own. */
-  readonly stopIds?: readonly number[];
-  readonly signal?: AbortSignal;
+/** Sampling and stopping of `Session.generate`, and the signal that ends it. Seeded runs repeat exactly. */
+export interface GenerateOptions extends GenerateSettings {
+  readonly signal?: AbortSignal | undefined;
 }

@@ -120,6 +120,11 @@ export class Engine implements SessionHost {
     return this.#plan;
   }
 
+  /** Tokens that a session holds when nothing else is said; its cache is reserved in the budget. */
+  get reservedContext(): number {
+    return reservedContext(this.spec, this.#options);
+  }
+
   stats(): Stats {
     const kvBytes = [...this.#sessions.keys()].reduce((sum, session) => sum + session.kvBytes, 0);
     const { counts, runAhead, history } = this.steps;
