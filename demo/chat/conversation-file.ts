@@ -17,7 +17,8 @@ export function writeConversations(conversations: readonly Conversation[]): stri
 /** @throws Error saying what was expected and what came. */
 export function readConversations(json: string): Conversation[] {
   const file = fieldsOf(parse(json), "the file");
-  if (file.format !== FORMAT) throw new Error(`Expected a file of conversations from Octavo, got another kind of JSON.`);
+  if (file.format !== FORMAT)
+    throw new Error(`Expected a file of conversations from Octavo, got another kind of JSON.`);
   if (file.version !== VERSION) {
     throw new Error(`Expected version ${VERSION} of the conversations' format, got ${String(file.version)}.`);
   }

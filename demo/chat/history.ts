@@ -1,6 +1,6 @@
 /** Where conversations are kept: in this browser's IndexedDB, or in memory where it refuses to store. */
 import { type IDBPDatabase, openDB } from "idb";
-import { type Conversation } from "./conversation.ts";
+import type { Conversation } from "./conversation.ts";
 import { conversationOf } from "./conversation-file.ts";
 
 export interface History {
