@@ -14,9 +14,11 @@ import type {
   StepEvent,
 } from "../src/index.ts";
 import { budgetBytes } from "./instruments/budget.ts";
+import { StepHistory } from "./instruments/step-history.ts";
 import { type Choice, OCTAVO_TALES } from "./models/choice.ts";
 import { Notices, type Remedy } from "./notices.ts";
-import { SettingsStore } from "./settings/settings.ts";
+import type { LoadSettings } from "./settings/fields.ts";
+import { loadOptions, SettingsStore } from "./settings/settings.ts";
 import { Events, Store } from "./store.ts";
 
 export const TABS = ["chat", "models", "bench", "settings"] as const;
@@ -26,6 +28,13 @@ export type TabName = (typeof TABS)[number];
 export interface Loading {
   readonly choice: Choice;
   readonly progress: LoadProgress;
+  /** Only the headers are read. */
+  readonly looking: boolean;
+}
+
+/** A load that was called off to be taken up again. */
+export interface Paused extends Loading {
+  readonly options: OpenOptions;
 }
 
 /** What the page needs of the runtime; a test gives its own. */
@@ -47,6 +56,9 @@ export class AppState {
   /** How the open model's budget is spent; set anew by every change of budget. */
   readonly plan = new Store<MemoryPlan | null>(null);
   readonly loading = new Store<Loading | null>(null);
+  readonly paused = new Store<Paused | null>(null);
+  /** The settings that the open model was loaded with. */
+  readonly loadedWith = new Store<LoadSettings | null>(null);
   /** Whether the model is writing, and its counters when the answer began. */
   readonly answering = new Store(false);
   readonly since = new Store<Stats | null>(null);
@@ -56,8 +68,11 @@ export class AppState {
   readonly status = new Store("");
   /** Every step of the open model. */
   readonly steps = new Events<StepEvent>();
+  /** The last of them. */
+  readonly history = new StepHistory();
   readonly #runtime: Runtime;
   #load: AbortController | null = null;
+  #loadOptions: OpenOptions = {};
   #answer: AbortController | null = null;
   #answerEnd: Promise<void> = Promise.resolve();
 
@@ -75,7 +90,7 @@ export class AppState {
    * Never throws: an error becomes a notice. @returns whether the model is open.
    */
   async open(choice: Choice, options: OpenOptions = {}): Promise<boolean> {
-    const load = this.#beginLoad(choice);
+    const load = this.#beginLoad(choice, options, false);
     this.choice.set(choice);
     this.say(`Loading ${choice.label}.`);
     try {
@@ -95,7 +110,7 @@ export class AppState {
 
   /** What `choice` is, by its headers; the model that is open stays open. `null` when it could not be found out. */
   async look(choice: Choice): Promise<ModelInspection | null> {
-    const load = this.#beginLoad(choice);
+    const load = this.#beginLoad(choice, {}, true);
     try {
       const inspection = await this.#runtime.inspectModel(choice.source, { signal: load.signal });
       load.signal.throwIfAborted();
@@ -109,9 +124,24 @@ export class AppState {
     }
   }
 
-  /** Calls off the load or look under way. */
+  /** Calls off the load or look under way, or one that is paused. */
   cancel(): void {
+    this.paused.set(null);
     this.#load?.abort();
+  }
+
+  /** Calls off the load under way, to be taken up again by `resume`: what came of it is kept on disk. */
+  pause(): void {
+    const loading = this.loading.value;
+    if (!loading || loading.looking) return;
+    this.paused.set({ ...loading, options: this.#loadOptions });
+    this.#load?.abort();
+  }
+
+  /** Takes a paused load up again. @returns whether the model is open. */
+  resume(): Promise<boolean> {
+    const paused = this.paused.value;
+    return paused ? this.open(paused.choice, paused.options) : Promise.resolve(false);
   }
 
   /** Ends the answer under way and closes the open model; one whose worker is gone closes as well. */
@@ -122,6 +152,8 @@ export class AppState {
     this.since.set(null);
     this.stop();
     await this.#answerEnd;
+    this.loadedWith.set(null);
+    this.history.clear();
     await model?.dispose().catch(() => {});
   }
 
@@ -182,11 +214,22 @@ export class AppState {
 
   async #open(choice: Choice, options: OpenOptions, load: AbortController): Promise<Model | null> {
     const { signal } = load;
-    const onProgress = (progress: LoadProgress) => this.#load === load && this.loading.set({ choice, progress });
+    const onProgress = (progress: LoadProgress) =>
+      this.#load === load && this.loading.set({ choice, progress, looking: false });
+    const settings = this.settings.value;
     const budget = choice.budgetBytes === undefined ? {} : { gpuBudgetBytes: choice.budgetBytes };
-    const model = await this.#runtime.loadModel(choice.source, { ...options, ...budget, signal, onProgress });
+    const model = await this.#runtime.loadModel(choice.source, {
+      ...loadOptions(settings),
+      ...options,
+      ...budget,
+      signal,
+      onProgress,
+    });
     try {
-      await model.watch((event) => this.steps.emit(event));
+      await model.watch((event) => {
+        this.history.add(event);
+        this.steps.emit(event);
+      });
       // The share of the experts is asked for once it is known what they take; what is fetched until then is no waste.
       const wanted = budgetBytes(await model.memory(), this.settings.value.budgetPercent);
       const plan = await model.setBudget(wanted);
@@ -194,6 +237,7 @@ export class AppState {
       this.since.set(await model.stats());
       this.prose.set(!(await model.chatFormat()).hasTemplate);
       this.plan.set(plan);
+      this.loadedWith.set(settings);
       this.model.set(model);
       return model;
     } catch (error) {
@@ -202,11 +246,13 @@ export class AppState {
     }
   }
 
-  #beginLoad(choice: Choice): AbortController {
+  #beginLoad(choice: Choice, options: OpenOptions, looking: boolean): AbortController {
     this.#load?.abort();
     this.#load = new AbortController();
+    this.#loadOptions = options;
+    this.paused.set(null);
     this.notices.clear();
-    this.loading.set({ choice, progress: { phase: "header", loadedBytes: 0, totalBytes: 0 } });
+    this.loading.set({ choice, progress: { phase: "header", loadedBytes: 0, totalBytes: 0 }, looking });
     return this.#load;
   }
 
@@ -218,6 +264,10 @@ export class AppState {
 
   #loadFailed(choice: Choice, error: unknown): void {
     const cancelled = error instanceof Error && error.name === "AbortError";
+    if (cancelled && this.paused.value) {
+      this.say(`Loading ${choice.label} is paused.`);
+      return;
+    }
     if (cancelled)
       this.notices.show(new Cancelled(choice.label), { label: "Load it", run: () => void this.open(choice) });
     else this.notices.show(error, this.#otherWay(choice));

@@ -1,20 +1,27 @@
 /**
- * The measurements behind the bench page and `npm run bench`: the default model at several residencies in one page, taken
- * in turns, so that a ratio is not at the mercy of a noisy machine. It draws nothing.
+ * The measurements behind the Bench tab, the bench page and `npm run bench`: a model at several residencies, taken in turns,
+ * so that a ratio is not at the mercy of a noisy machine. It draws nothing. Either every residency has a model of its own,
+ * or one open model changes its budget from turn to turn, which needs a run of warming up each time.
  */
 import { loadModel, type MemoryPlan, type Model, type Session, type Stats } from "../../src/index.ts";
+import { budgetFor, type Counts, median, type Run, runOnce } from "./run.ts";
 
 /** What is measured is paging from the server: no tier in between, and no model that finds another's cache in use. */
 const AT_THE_SOURCE = { cache: false, ramBudgetBytes: 0 };
 
-export interface BenchOptions {
-  readonly model: string;
+export interface BenchSettings {
   /** Shares of expert bytes to hold, the first one is what ratios refer to. */
   readonly residencies: readonly number[];
   /** Tokens of the prompt, of one measured decode run, and how many runs there are. */
   readonly promptTokens: number;
   readonly decodeTokens: number;
   readonly rounds: number;
+}
+
+/** Who hears of the progress, and may end it. */
+export interface BenchHooks {
+  readonly say: (text: string) => void;
+  readonly signal?: AbortSignal;
 }
 
 export interface ResidencyFigures {
@@ -30,6 +37,9 @@ export interface ResidencyFigures {
   readonly cleanShare: number;
   readonly hitRate: number;
   readonly fetchedBytesPerToken: number;
+  /** Bytes that came from network, files or memory for a token, and the time that it waited for experts. */
+  readonly sourceBytesPerToken: number;
+  readonly stallMsPerToken: number;
   readonly submissionsPerToken: number;
   readonly readbacksPerToken: number;
   readonly dispatchesPerToken: number;
@@ -45,9 +55,10 @@ export interface BenchFigures {
   readonly features: readonly string[];
   readonly userAgent: string;
   readonly model: string;
-  readonly loadMs: number;
+  /** `null` for a model that was open already. */
+  readonly loadMs: number | null;
   /** Cold: nothing compiled, no expert fetched. From the start of the first prefill to the first id. */
-  readonly coldFirstTokenMs: number;
+  readonly coldFirstTokenMs: number | null;
   readonly warmFirstTokenMs: number;
   readonly prefillTokens: number;
   readonly prefillPerSecond: number;
@@ -60,109 +71,140 @@ const TEXT =
   "grandmother and a grey cat. Every morning she went to the well, and every evening she sat by the fire and listened " +
   "to the stories of the wind. ";
 
+/** One residency: the model at it, and what its runs gave. */
 interface Runner {
   readonly residency: number;
   readonly model: Model;
   readonly session: Session;
-  readonly runs: number[];
-  readonly before: Stats;
+  readonly runs: Run[];
+  /** Gives the model this residency, where it may have another. */
+  readonly enter: () => Promise<void>;
+  /** What the ledger and the plan said at the last run. */
+  seen: { readonly plan: MemoryPlan; readonly stats: Stats };
 }
 
-export async function measure(options: BenchOptions, say: (text: string) => void): Promise<BenchFigures> {
+interface Cold {
+  readonly loadMs: number | null;
+  readonly coldFirstTokenMs: number | null;
+}
+
+/** Measures the model at `source`, loaded once for every residency. @throws what loading throws; `AbortError`. */
+export async function measure(source: string, settings: BenchSettings, hooks: BenchHooks): Promise<BenchFigures> {
   const runners: Runner[] = [];
   try {
-    const cold = { loadMs: 0, firstTokenMs: 0 };
+    let cold: Cold = { loadMs: null, coldFirstTokenMs: null };
     let prompt: number[] = [];
-    say("Reading what the model needs…");
-    const needs = await memoryNeeds(options.model);
-    for (const residency of options.residencies) {
-      say(`Loading at ${percent(residency)}…`);
+    hooks.say("Reading what the model needs…");
+    const needs = await memoryNeeds(source);
+    for (const residency of settings.residencies) {
+      hooks.signal?.throwIfAborted();
+      hooks.say(`Loading at ${percent(residency)}…`);
       const start = performance.now();
-      const model = await loadModel(options.model, { ...AT_THE_SOURCE, gpuBudgetBytes: budgetFor(needs, residency) });
+      const model = await loadModel(source, { ...AT_THE_SOURCE, gpuBudgetBytes: budgetFor(needs, residency) });
       const loadMs = performance.now() - start;
-      prompt = await promptOf(model, options.promptTokens);
+      prompt = await promptOf(model, settings.promptTokens);
       const session = await model.createSession();
-      await session.prefill(prompt);
-      await take(session, options.decodeTokens); // compiles, and brings in what this text wants
-      if (runners.length === 0) {
-        cold.loadMs = loadMs;
-        cold.firstTokenMs = (await model.stats()).timeToFirstTokenMs;
-      }
-      runners.push({ residency, model, session, runs: [], before: await model.stats() });
+      const seen = { plan: await model.memory(), stats: await model.stats() };
+      const runner: Runner = { residency, model, session, runs: [], enter: async () => {}, seen };
+      runners.push(runner);
+      const { firstTokenMs } = await warmUp(runner, prompt, settings, hooks);
+      if (runners.length === 1) cold = { loadMs, coldFirstTokenMs: firstTokenMs };
     }
-    const prefillRuns: number[] = [];
-    const firstTokens: number[] = [];
-    for (let round = 0; round < options.rounds; round++) {
-      for (const runner of runners) {
-        say(`Round ${round + 1} of ${options.rounds}, ${percent(runner.residency)} resident…`);
-        const first = await oneRun(runner, prompt, options.decodeTokens);
-        if (runner !== runners[0]) continue;
-        prefillRuns.push(first.prefillPerSecond);
-        firstTokens.push(first.firstTokenMs);
-      }
-    }
-    const base = runners[0];
-    if (!base) throw new RangeError("no residency to measure");
-    const residencies = await Promise.all(runners.map((runner) => figures(runner, base)));
-    return {
-      adapter: base.model.adapter.name,
-      features: base.model.adapter.features,
-      userAgent: navigator.userAgent,
-      model: base.model.spec.name,
-      loadMs: cold.loadMs,
-      coldFirstTokenMs: cold.firstTokenMs,
-      warmFirstTokenMs: median(firstTokens),
-      prefillTokens: prompt.length,
-      prefillPerSecond: median(prefillRuns),
-      decodeTokens: options.decodeTokens,
-      residencies,
-    };
+    return await takeTurns(runners, prompt, settings, hooks, cold);
   } finally {
     for (const { model } of runners) await model.dispose();
   }
 }
 
-/** One prefill and one decode run from an empty timeline; the same ids every time. */
-async function oneRun({ model, session, runs }: Runner, prompt: readonly number[], decodeTokens: number) {
-  await session.rewind(0);
-  const before = await model.stats();
-  await session.prefill(prompt);
-  await take(session, 1);
-  const between = await model.stats();
-  const count = await take(session, decodeTokens);
-  const after = await model.stats();
-  runs.push((count / (after.decodeMs - between.decodeMs)) * 1000);
+/** Measures an open model, and leaves it with the budget that it had. @throws `AbortError`, and what a step throws. */
+export async function measureOpen(model: Model, settings: BenchSettings, hooks: BenchHooks): Promise<BenchFigures> {
+  const { budgetBytes } = await model.memory();
+  const session = await model.createSession({ contextLength: settings.promptTokens + settings.decodeTokens + 8 });
+  try {
+    const needs = await model.memory(); // with this session
+    const prompt = await promptOf(model, settings.promptTokens);
+    const seen = { plan: needs, stats: await model.stats() };
+    const runners = settings.residencies.map((residency): Runner => {
+      const enter = async () => void (await model.setBudget(budgetFor(needs, residency)));
+      return { residency, model, session, runs: [], enter, seen };
+    });
+    return await takeTurns(runners, prompt, settings, hooks, { loadMs: null, coldFirstTokenMs: null });
+  } finally {
+    await session.dispose();
+    await model.setBudget(budgetBytes);
+  }
+}
+
+async function takeTurns(
+  runners: readonly Runner[],
+  prompt: readonly number[],
+  settings: BenchSettings,
+  hooks: BenchHooks,
+  cold: Cold,
+): Promise<BenchFigures> {
+  const [base] = runners;
+  if (!base) throw new RangeError("no residency to measure");
+  const shared = runners.some(({ model }, i) => i > 0 && model === base.model);
+  for (let round = 0; round < settings.rounds; round++) {
+    for (const runner of runners) {
+      hooks.signal?.throwIfAborted();
+      hooks.say(`Round ${round + 1} of ${settings.rounds}, ${percent(runner.residency)} resident…`);
+      await runner.enter();
+      if (shared) await warmUp(runner, prompt, settings, hooks);
+      runner.runs.push(await runOnce(runner, prompt, settings.decodeTokens, hooks.signal));
+      runner.seen = { plan: await runner.model.memory(), stats: await runner.model.stats() };
+    }
+  }
   return {
-    prefillPerSecond: (prompt.length / (between.prefillMs - before.prefillMs)) * 1000,
-    firstTokenMs: between.timeToFirstTokenMs,
+    adapter: base.model.adapter.name,
+    features: base.model.adapter.features,
+    userAgent: navigator.userAgent,
+    model: base.model.spec.name,
+    ...cold,
+    warmFirstTokenMs: median(base.runs.map(({ firstTokenMs }) => firstTokenMs)),
+    prefillTokens: prompt.length,
+    prefillPerSecond: median(base.runs.map(({ prefill }) => (1000 * prompt.length) / (prefill.prefillMs ?? 0))),
+    decodeTokens: settings.decodeTokens,
+    residencies: runners.map((runner) => figures(runner, base)),
   };
 }
 
-async function figures({ residency, model, runs, before }: Runner, base: Runner): Promise<ResidencyFigures> {
-  const [plan, after] = [await model.memory(), await model.stats()];
-  const tokens = after.decodeTokens - before.decodeTokens;
-  const per = (name: "decodeRounds" | "cleanSteps" | "decodeSubmissions" | "decodeReadbacks" | "decodeDispatches") =>
-    (after[name] - before[name]) / tokens;
-  const hits = after.expertHits - before.expertHits;
+/** A run that is not counted: it compiles, learns, and brings in what this text wants. */
+function warmUp(runner: Runner, prompt: readonly number[], settings: BenchSettings, hooks: BenchHooks): Promise<Run> {
+  return runOnce(runner, prompt, settings.decodeTokens, hooks.signal);
+}
+
+function figures({ residency, model, runs, seen }: Runner, base: Runner): ResidencyFigures {
+  const sum = (name: string) => runs.reduce((all, { decode }) => all + (decode[name] ?? 0), 0);
+  const tokens = sum("decodeTokens");
+  const per = (...names: string[]) => names.reduce((all, name) => all + sum(name), 0) / tokens;
+  const speeds = runs.map(speedOf);
+  const { plan, stats } = seen;
   return {
     residency,
     slotsPerLayer: plan.slotsPerLayer,
     budgetBytes: plan.budgetBytes,
-    decodePerSecond: median(runs),
-    decodeRuns: runs,
-    ratio: median(runs.map((speed, i) => speed / (base.runs[i] ?? Number.NaN))),
+    decodePerSecond: median(speeds),
+    decodeRuns: speeds,
+    ratio: median(runs.flatMap((run, i) => (base.runs[i] ? [speedOf(run) / speedOf(base.runs[i])] : []))),
     roundsPerToken: per("decodeRounds"),
     cleanShare: per("cleanSteps"),
-    hitRate: hits / (hits + after.expertMisses - before.expertMisses),
-    fetchedBytesPerToken: (after.expertBytesFetched - before.expertBytesFetched) / tokens,
+    hitRate: sum("expertHits") / (sum("expertHits") + sum("expertMisses")),
+    fetchedBytesPerToken: per("expertBytesFetched"),
+    sourceBytesPerToken: per("networkBytes", "fileBytes", "memoryBytes"),
+    stallMsPerToken: per("stallMs"),
     submissionsPerToken: per("decodeSubmissions"),
     readbacksPerToken: per("decodeReadbacks"),
     dispatchesPerToken: per("decodeDispatches"),
-    weightBytesPerToken: (after.decodeWeightBytesRead - before.decodeWeightBytesRead) / tokens,
+    weightBytesPerToken: per("decodeWeightBytesRead"),
     leastWeightBytesPerToken: leastBytes(model, plan.denseBytes, plan.expertBytes),
-    gpuBytes: after.gpuBytes,
-    gpuBytesPeak: after.gpuBytesPeak,
+    gpuBytes: stats.gpuBytes,
+    gpuBytesPeak: stats.gpuBytesPeak,
   };
+}
+
+function speedOf({ taken, decode }: { readonly taken: number; readonly decode: Counts }): number {
+  return (1000 * taken) / (decode.decodeMs ?? 0);
 }
 
 /** Dense weights once and the chosen experts once; a tied embedding is counted once, as the output head reads it. */
@@ -181,27 +223,16 @@ async function memoryNeeds(source: string): Promise<MemoryPlan> {
   return plan;
 }
 
-function budgetFor({ fullBudgetBytes, expertBytes, minBudgetBytes }: MemoryPlan, share: number): number {
-  return Math.max(minBudgetBytes, Math.floor(fullBudgetBytes - expertBytes * (1 - share)));
-}
-
+/** The first tokens of a text; for a model without a tokenizer, ids from all over its vocabulary. */
 async function promptOf(model: Model, length: number): Promise<number[]> {
   let ids: number[] = [];
-  for (let text = TEXT; ids.length < length; text += TEXT) ids = await model.encode(text);
+  try {
+    for (let text = TEXT; ids.length < length; text += TEXT) ids = await model.encode(text);
+  } catch (error) {
+    if (!(error instanceof Error && error.name === "UnsupportedError")) throw error;
+    ids = Array.from({ length }, (_, i) => (1000 + 37 * i) % model.spec.vocabSize);
+  }
   return ids.slice(0, length);
-}
-
-/** Draws `count` ids greedily, through any stop id. */
-async function take(session: Session, count: number): Promise<number> {
-  let taken = 0;
-  for await (const _ of session.generate({ maxTokens: count, stopIds: [] })) taken += 1;
-  return taken;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
 function percent(share: number): string {

@@ -3,8 +3,8 @@
  * was cut off. A model without a chat template continues text, and so does its conversation.
  */
 import { type ChatCompletionChunk, type ChatFormat, createChatStream, type Model } from "../../src/index.ts";
-import type { Sampling } from "../settings/settings.ts";
-import { chatMessages, proseMessages, samplingParams } from "./answer-request.ts";
+import type { Settings } from "../settings/settings.ts";
+import { chatMessages, proseMessages, samplingParams, thinkingParams } from "./answer-request.ts";
 import type { Answer, Message } from "./conversation.ts";
 
 /** Joins what was written, for a model that continues text: nothing is put in between. */
@@ -17,7 +17,7 @@ export interface AnswerRequest {
   /** The answer that goes on, as far as it is there. */
   readonly before: Answer | null;
   readonly prose: boolean;
-  readonly sampling: Sampling;
+  readonly settings: Settings;
   readonly seed: number;
   readonly signal: AbortSignal;
 }
@@ -30,17 +30,17 @@ export async function* answerChunks(
   model: Model,
   request: AnswerRequest,
 ): AsyncGenerator<AnswerChunk, void, undefined> {
-  const { before, prose, path, signal } = request;
+  const { before, prose, path, settings, signal } = request;
   if (before && !prose) {
     yield* restOfReply(model, before, request);
     return;
   }
   const params = {
-    messages: prose ? proseMessages(path) : chatMessages(path),
+    messages: prose ? proseMessages(path) : chatMessages(path, settings.systemPrompt),
     stream: true,
     stream_options: { include_usage: true },
-    ...samplingParams(request.sampling, request.seed),
-    ...(prose ? { chat_template: await proseTemplate(model) } : {}),
+    ...samplingParams(settings, request.seed),
+    ...(prose ? { chat_template: await proseTemplate(model) } : thinkingParams(settings)),
   } as const;
   yield* await model.chat.completions.create(params, { signal });
 }
@@ -61,10 +61,10 @@ async function proseTemplate(model: Model): Promise<string> {
 async function* restOfReply(
   model: Model,
   before: Answer,
-  { path, sampling, seed, signal }: AnswerRequest,
+  { path, settings, seed, signal }: AnswerRequest,
 ): AsyncGenerator<AnswerChunk, void, undefined> {
   const format = await model.chatFormat();
-  const prompt = await model.chatPrompt(chatMessages(path.slice(0, -1)));
+  const prompt = await model.chatPrompt(chatMessages(path.slice(0, -1), settings.systemPrompt));
   const plain = (text: string) => model.encode(text, { addSpecial: false });
   const marker = (text: string) => model.encode(text, { addSpecial: false, allowSpecial: true });
   const ids = [...prompt.ids];
@@ -77,7 +77,7 @@ async function* restOfReply(
   ids.push(...(await plain(before.content)));
   const inThought = before.content === "" && (before.reasoning !== "" || prompt.thinking);
   const parts = createChatStream(format, inThought);
-  const options = { stream: true, stream_options: { include_usage: true }, ...samplingParams(sampling, seed) } as const;
+  const options = { stream: true, stream_options: { include_usage: true }, ...samplingParams(settings, seed) } as const;
   for await (const { choices, usage } of await model.complete(ids, { ...options, signal })) {
     const choice = choices[0];
     const ended = choice !== undefined && choice.finish_reason !== null;

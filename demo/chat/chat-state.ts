@@ -175,10 +175,10 @@ export class ChatState {
     const conversation = this.#all.get(id);
     if (!conversation) return;
     const path = pathTo(conversation, goesOn ? answer.id : (answer.parent ?? ""));
-    const sampling = this.#app.settings.value;
-    const seed = sampling.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+    const settings = this.#app.settings.value;
+    const seed = settings.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
     const before = goesOn ? answer : null;
-    const request = { path, before, prose: answer.prose, sampling, seed };
+    const request = { path, before, prose: answer.prose, settings, seed };
     this.writing.set(answer.id);
     this.#change(id, (all) => withAnswer(all, answer.id, { state: "writing", trouble: "" }));
     this.#app.say("The model is writing.");
@@ -187,7 +187,7 @@ export class ChatState {
 
   async #follow(id: string, answer: Answer, model: Model, request: AnswerRequest): Promise<void> {
     const draft = new AnswerDraft(answer, performance.now());
-    const seed = request.sampling.temperature > 0 ? request.seed : null;
+    const seed = request.settings.temperature > 0 ? request.seed : null;
     const show = (change: Partial<Answer> = {}) => {
       const { content, reasoning, thoughtMs, calls } = draft;
       const now = { content, reasoning, thoughtMs, calls: calls.map((call) => ({ ...call })), ...change };

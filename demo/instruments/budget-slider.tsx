@@ -8,7 +8,8 @@ import { bytes } from "../format.ts";
 import { useStore } from "../use-store.ts";
 import { budgetBytes, smallestPercent } from "./budget.ts";
 
-export function BudgetSlider({ app }: { app: AppState }) {
+/** @param id of its parts, for a page may have two. */
+export function BudgetSlider({ app, id = "budget" }: { app: AppState; id?: string }) {
   const plan = useStore(app.plan);
   const { budgetPercent } = useStore(app.settings);
   const smallest = plan ? smallestPercent(plan) : 1;
@@ -31,9 +32,9 @@ export function BudgetSlider({ app }: { app: AppState }) {
     dragged === null ? `${budget} of GPU memory · ${room}` : `${budget} of GPU memory, applied when you let go`;
   return (
     <form class="budget" onSubmit={(event) => event.preventDefault()}>
-      <label for="budget-range">GPU budget</label>
+      <label for={`${id}-range`}>GPU budget</label>
       <input
-        id="budget-range"
+        id={`${id}-range`}
         ref={range}
         type="range"
         min={smallest}
@@ -41,14 +42,14 @@ export function BudgetSlider({ app }: { app: AppState }) {
         step={1}
         disabled={!plan || plan.expertBytes === 0}
         aria-valuetext={`${shown} percent of the experts`}
-        aria-describedby="budget-detail"
+        aria-describedby={`${id}-detail`}
         onInput={(event) => drag(event.currentTarget.valueAsNumber)}
         onChange={(event) => void commit(event.currentTarget.valueAsNumber)}
       />
-      <output id="budget-value" for="budget-range">
+      <output id={`${id}-value`} for={`${id}-range`}>
         {`${shown} % of experts`}
       </output>
-      <p id="budget-detail" class="hint">
+      <p id={`${id}-detail`} class="hint">
         {plan ? detail : "The share of all experts that may be on the GPU at once."}
       </p>
     </form>

@@ -41,6 +41,13 @@ export interface ResidencyElements {
   readonly cell: HTMLElement;
 }
 
+/** A step that is over, and who was resident before and after it. */
+export interface PastStep {
+  readonly event: StepEvent;
+  readonly before: readonly ResidencyLayer[];
+  readonly after: readonly ResidencyLayer[];
+}
+
 export class ResidencyView {
   readonly #canvas: HTMLCanvasElement;
   readonly #scroll: HTMLElement;
@@ -49,6 +56,8 @@ export class ResidencyView {
   readonly #ended = new AbortController();
   readonly #resized = new ResizeObserver(() => this.#resize());
   readonly #state = new ResidencyState();
+  /** What is shown instead while the reader looks back. */
+  #past: ResidencyState | null = null;
   readonly #still = matchMedia("(prefers-reduced-motion: reduce)");
   #layout: ShelfLayout = layOut(300, 0, 0);
   #palette: Palette | null = null;
@@ -95,6 +104,26 @@ export class ResidencyView {
     this.#wake(true);
   }
 
+  /** Who is resident now. */
+  snapshot(): ResidencyLayer[] {
+    return this.#state.shelves.map(({ layer, cells }) => ({ layer, resident: cells.map((cell) => cell.resident) }));
+  }
+
+  /** Shows an earlier step with its marks; `null` shows what is now. */
+  lookBack(step: PastStep | null): void {
+    this.#past = step ? new ResidencyState() : null;
+    if (step) {
+      this.#past?.reset(step.before);
+      this.#past?.apply(step.event, 0);
+      this.#past?.sync(step.after, 0);
+    }
+    this.#wake(true);
+  }
+
+  get #shown(): ResidencyState {
+    return this.#past ?? this.#state;
+  }
+
   /** The same model after a change of budget, or to be sure. */
   sync(snapshot: readonly ResidencyLayer[]): void {
     this.#state.sync(snapshot, performance.now());
@@ -124,8 +153,8 @@ export class ResidencyView {
   #resize(): void {
     const width = this.#scroll.clientWidth;
     if (width === 0) return;
-    const cells = Math.max(0, ...this.#state.shelves.map((shelf) => shelf.cells.length));
-    this.#layout = layOut(width, this.#state.shelves.length, cells);
+    const cells = Math.max(0, ...this.#shown.shelves.map((shelf) => shelf.cells.length));
+    this.#layout = layOut(width, this.#shown.shelves.length, cells);
     const scale = window.devicePixelRatio || 1;
     this.#canvas.width = Math.round(this.#layout.width * scale);
     this.#canvas.height = Math.round(this.#layout.height * scale);
@@ -147,7 +176,7 @@ export class ResidencyView {
     const scale = this.#canvas.width / this.#layout.width;
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, this.#layout.width, this.#layout.height);
-    this.#state.shelves.forEach((shelf, index) => {
+    this.#shown.shelves.forEach((shelf, index) => {
       this.#drawShelf(context, palette, shelf, index * this.#layout.shelfHeight, now);
     });
     if (now < this.#activeUntil) this.#frame = requestAnimationFrame(() => this.#draw());
@@ -193,22 +222,27 @@ export class ResidencyView {
 
   /** Strength of a mark of this age: full at first, then fading; without motion it is there or it is not. */
   #mark(age: number): number {
+    if (this.#past) return age < Number.POSITIVE_INFINITY ? 1 : 0; // what is looked back at does not fade
     if (age >= MARK_MS) return 0;
     return this.#still.matches ? 1 : Math.min(1, 1.6 * (1 - age / MARK_MS));
   }
 
   #summarise(now: number): void {
     this.#summaryAt = now;
-    const { residents, experts, shelves } = this.#state;
+    const { residents, experts, shelves } = this.#shown;
     if (experts === 0) {
       setText(this.#summary, "One spine for every expert, one shelf for every layer that has them.");
       this.#canvas.setAttribute("aria-label", "No model is loaded yet.");
       return;
     }
-    setText(this.#summary, `${residents} of ${experts} are there now: one spine an expert, one shelf a layer.`);
+    setText(
+      this.#summary,
+      `${residents} of ${experts} ${this.#past ? "were there then" : "are there now"}: one spine an expert, one shelf a layer.`,
+    );
     const layers = shelves.slice(0, 48).map((shelf) => {
       const chosen = shelf.cells.filter((cell) => cell.chosen).length;
-      const marked = (at: "fetchedAt" | "evictedAt") => shelf.cells.filter((cell) => now - cell[at] < MARK_MS).length;
+      const marked = (at: "fetchedAt" | "evictedAt") =>
+        shelf.cells.filter((cell) => this.#mark(now - cell[at]) > 0).length;
       return (
         `Layer ${shelf.layer}: ${countResident(shelf)} of ${shelf.cells.length} resident, ${chosen} chosen now, ` +
         `${marked("fetchedAt")} just fetched, ${marked("evictedAt")} just evicted.`
@@ -219,7 +253,7 @@ export class ResidencyView {
 
   #point(event: PointerEvent): void {
     const at = cellAt(this.#layout, event.offsetX, event.offsetY);
-    const shelf = at ? this.#state.shelves[at.shelf] : undefined;
+    const shelf = at ? this.#shown.shelves[at.shelf] : undefined;
     const cell = at && shelf ? shelf.cells[at.expert] : undefined;
     if (!at || !shelf || !cell) {
       setText(this.#cellText, "");

@@ -1,64 +1,57 @@
 /**
- * What the page remembers between visits: the budget and the sampling settings, in localStorage. Anything stored that
- * is not a sensible number is replaced by its default; a browser that refuses storage costs nothing but the memory.
+ * What the page remembers between visits, in localStorage. Anything stored that makes no sense is replaced by its default; a
+ * browser that refuses storage costs nothing but the memory.
  */
-
+import type { LoadOptions } from "../../src/index.ts";
 import { Store } from "../store.ts";
+import type { Settings } from "./fields.ts";
+import { DEFAULTS, FIELDS, fits, LOADING, type LoadSettings, type SettingName, settingsFrom } from "./fields.ts";
 
-export interface Sampling {
-  readonly temperature: number;
-  readonly topP: number;
-  readonly topK: number;
-  readonly maxTokens: number;
-  /** `null` draws a new seed for every answer. */
-  readonly seed: number | null;
-}
-
-export interface Settings extends Sampling {
-  /** Share of all experts that may be on the GPU, in percent. */
-  readonly budgetPercent: number;
-}
-
-export const DEFAULTS: Settings = {
-  budgetPercent: 25,
-  temperature: 0.8,
-  topP: 0.95,
-  topK: 40,
-  maxTokens: 160,
-  seed: null,
-};
+export type { Sampling, Settings } from "./fields.ts";
+export { DEFAULTS } from "./fields.ts";
 
 const KEY = "octavo.demo.settings";
 
 /** The settings in force; every change is stored at once. */
 export class SettingsStore extends Store<Settings> {
   constructor() {
-    super(loadSettings());
+    super(settingsFrom(readStored()));
   }
 
+  /** Takes the changes that make sense, and leaves the others as they were. */
   change(changes: Partial<Settings>): void {
-    this.set({ ...this.value, ...changes });
-    saveSettings(this.value);
+    const names = Object.keys(changes) as SettingName[];
+    const valid = names.filter((name) => name in FIELDS && fits(FIELDS[name], changes[name]));
+    this.set({ ...this.value, ...Object.fromEntries(valid.map((name) => [name, changes[name]])) });
+    store(this.value);
+  }
+
+  /** Puts the settings of these names back to their defaults. */
+  reset(names: readonly SettingName[]): void {
+    this.change(Object.fromEntries(names.map((name) => [name, DEFAULTS[name]])));
   }
 }
 
-function loadSettings(): Settings {
-  const stored = readStored();
-  const number = (name: keyof Settings, fallback: number, min: number, max: number): number => {
-    const value = stored[name];
-    return typeof value === "number" && value >= min && value <= max ? value : fallback;
-  };
+/** What `loadModel` is to be told; what is left to the runtime is left out. */
+export function loadOptions(settings: LoadSettings): LoadOptions {
+  const { policy, prefetch, runAhead, extraGuesses, ramBudgetMb, diskQuotaMb, contextLength } = settings;
   return {
-    budgetPercent: number("budgetPercent", DEFAULTS.budgetPercent, 0, 100),
-    temperature: number("temperature", DEFAULTS.temperature, 0, 5),
-    topP: number("topP", DEFAULTS.topP, 0.01, 1),
-    topK: Math.trunc(number("topK", DEFAULTS.topK, 0, 1_000_000)),
-    maxTokens: Math.trunc(number("maxTokens", DEFAULTS.maxTokens, 1, 100_000)),
-    seed: stored.seed == null ? null : Math.trunc(number("seed", 0, 0, 0xffff_ffff)),
+    policy,
+    prefetch,
+    ...(runAhead === null ? {} : { runAhead }),
+    ...(extraGuesses === null ? {} : { extraGuesses }),
+    ...(ramBudgetMb === null ? {} : { ramBudgetBytes: ramBudgetMb * 1e6 }),
+    ...(diskQuotaMb === null ? {} : { diskQuotaBytes: diskQuotaMb * 1e6 }),
+    ...(contextLength === null ? {} : { contextLength }),
   };
 }
 
-function saveSettings(settings: Settings): void {
+/** The load settings that differ between `loaded` and `now`: they wait for the model to be loaded again. */
+export function waitingFor(loaded: LoadSettings, now: LoadSettings): (keyof LoadSettings)[] {
+  return LOADING.filter((name) => loaded[name] !== now[name]);
+}
+
+function store(settings: Settings): void {
   try {
     localStorage.setItem(KEY, JSON.stringify(settings));
   } catch {
