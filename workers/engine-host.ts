@@ -3,13 +3,7 @@
  * generations and running calls under numbers, since neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
-import {
-  createChat,
-  DEFAULT_CHAT_SESSIONS,
-  type ResponseChunk,
-  type ResponseRequest,
-  type WholeResponse,
-} from "../src/chat/chat.ts";
+import { createChat, type ResponseChunk, type ResponseRequest, type WholeResponse } from "../src/chat/chat.ts";
 import type {
   EngineHostApi,
   WireGenerateOptions,
@@ -115,7 +109,7 @@ export class EngineHost implements EngineHostApi {
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
         const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
-        const settings = { ...options, ...tiers, signal, onProgress: onBytes };
+        const settings = { ...options, ...tiers, reservedSessions: options.chatSessions, signal, onProgress: onBytes };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
       } catch (error) {
@@ -307,7 +301,7 @@ export class EngineHost implements EngineHostApi {
   }
 
   #answers(): Responses {
-    this.#responses ??= new Responses(createChat(this.#loaded(), this.#tokenizer, DEFAULT_CHAT_SESSIONS));
+    this.#responses ??= new Responses(createChat(this.#loaded(), this.#tokenizer));
     return this.#responses;
   }
 

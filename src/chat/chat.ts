@@ -40,9 +40,6 @@ export interface ResponseHandle {
   return(): Promise<void>;
 }
 
-/** Sessions kept for the next request when nothing was said: what the memory plan reserves. */
-export const DEFAULT_CHAT_SESSIONS = 1;
-
 export interface ChatParts<S extends DrawSession> {
   readonly tokenizer: ModelTokenizer | undefined;
   /** Ids that end a text, by the model's configuration. */
@@ -60,8 +57,8 @@ export class Chat<S extends DrawSession> {
 
   constructor(parts: ChatParts<S>) {
     this.#parts = parts;
-    const { draw, contextLength } = parts;
-    this.#respondent = { pool: new SessionPool(parts.sessions, parts.keep), draw, contextLength };
+    const { draw, stopIds, contextLength } = parts;
+    this.#respondent = { pool: new SessionPool(parts.sessions, parts.keep), draw, stopIds, contextLength };
   }
 
   /**
@@ -70,21 +67,22 @@ export class Chat<S extends DrawSession> {
    * UnsupportedError for a model without a tokenizer, or without a chat template where none is given.
    */
   async ask(request: ResponseRequest): Promise<ResponseHandle> {
-    const { tokenizer, stopIds, modelName } = this.#parts;
+    const { tokenizer, modelName } = this.#parts;
     const wanted = request.kind === "chat" ? chatRequest(request.params) : completionRequest(request.params);
     if (!tokenizer) {
       throw new UnsupportedError(
         "This checkpoint has no tokenizer: put its tokenizer.json beside it, or use a session with token ids.",
+        { code: "no-tokenizer" },
       );
     }
     const head = { id: newId(), created: Math.floor(Date.now() / 1000), model: wanted.model ?? modelName };
     const tokenText = (id: number): string => tokenizer.decode([id]);
     if (request.kind === "text") {
-      const prompt = textPromptOf(tokenizer, stopIds, request.params, wanted);
+      const prompt = textPromptOf(tokenizer, request.params, wanted);
       const maker = textChunks({ ...head, id: `cmpl-${head.id}` }, wanted.topLogprobs !== undefined, tokenText);
       return this.#handle(prompt, wanted, maker);
     }
-    const prompt = await chatPromptOf(tokenizer, stopIds, request.params, wanted);
+    const prompt = await chatPromptOf(tokenizer, request.params, wanted);
     const withLogprobs = wanted.topLogprobs !== undefined;
     const maker = chatChunks({ ...head, id: `chatcmpl-${head.id}` }, withLogprobs, tokenText, newCallId);
     return this.#handle(prompt, wanted, maker);
@@ -131,8 +129,8 @@ export class Chat<S extends DrawSession> {
   }
 }
 
-/** A chat over an engine. @param keep sessions that stay between requests. */
-export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined, keep: number): Chat<Session> {
+/** A chat over an engine, which keeps as many sessions between requests as the engine's memory plan reserves. */
+export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined): Chat<Session> {
   const { spec } = engine;
   const sessions: SessionSource<Session> = {
     make: () => engine.createSession(),
@@ -145,7 +143,7 @@ export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined
     modelName: spec.name,
     contextLength: engine.reservedContext,
     sessions,
-    keep,
+    keep: engine.reservedSessions,
     draw: generate,
   });
 }

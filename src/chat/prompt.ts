@@ -9,14 +9,15 @@ import { templateMessages } from "./messages.ts";
 import type { ChatCompletionCreateParamsBase, CompletionCreateParamsBase } from "./openai-types.ts";
 import type { Wanted } from "./request.ts";
 import type { Prompt } from "./respond.ts";
+import { thinkingSettings, wantedThinking } from "./thinking.ts";
+import { toolUse, wantedTools } from "./tools.ts";
 import { Turn } from "./turn.ts";
 
 /** @throws UsageError for ids that are none. Those beyond the vocabulary are refused by the session. */
 export function textPromptOf(
   tokenizer: ModelTokenizer,
-  stopIds: readonly number[],
   { prompt }: CompletionCreateParamsBase,
-  { stop }: Wanted,
+  { stop, constraint }: Wanted,
 ): Prompt {
   const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : prompt;
   const wrong = ids.find((id: unknown) => !Number.isSafeInteger(id) || Number(id) < 0);
@@ -28,44 +29,67 @@ export function textPromptOf(
       stop,
       thinking: false,
     });
-  return { ids, stopIds, turn };
+  return { ids, constraint, turn };
 }
 
 /** @throws UnsupportedError without a template; UsageError for messages that are none or that the template refuses. */
 export async function chatPromptOf(
   tokenizer: ModelTokenizer,
-  stopIds: readonly number[],
   params: ChatCompletionCreateParamsBase,
-  { stop }: Wanted,
+  { stop, constraint }: Wanted,
 ): Promise<Prompt> {
   const { format, template } = formatOf(tokenizer, params.chat_template ?? undefined);
-  const messages = templateMessages(params.messages, { template });
-  const prompt = await tokenizer.chatPrompt(messages, {
+  const specials = [...tokenizer.specials, ...tokenizer.userDefined].map(({ content }) => content);
+  const wanted = wantedTools(params);
+  const tools = wanted && toolUse(wanted, template, specials, format);
+  if (tools && constraint) {
+    throw new UsageError(
+      'response_format holds the answer, and tools want calls in it; give one, or tool_choice "none".',
+    );
+  }
+  const thinking = wantedThinking(params, format, template);
+  const prompt = await tokenizer.chatPrompt(templateMessages(params.messages, { template }), {
     ...(params.chat_template ? { template } : {}),
-    ...(params.chat_template_kwargs ? { variables: params.chat_template_kwargs } : {}),
+    ...(wanted ? { tools: wanted.tools.map((tool) => ({ ...tool })) } : {}),
+    variables: { ...thinking.variables, ...params.chat_template_kwargs },
   });
-  const { ids, thinking } = prompt;
+  const encode = (text: string): number[] =>
+    text === "" ? [] : tokenizer.encode(text, { addSpecial: false, allowSpecial: true });
+  const held = tools?.forced?.constraint ?? constraint;
+  const lead = tools?.forced?.lead ?? "";
+  const inside = prompt.thinking;
+  const settings = thinkingSettings(format, encode, {
+    inside,
+    budget: thinking.budget,
+    held: held !== undefined,
+    lead,
+  });
+  // Where no thought may come first, what leads to a call is part of the prompt.
+  const begin = settings ? "" : lead;
+  const ids = [...prompt.ids, ...encode(begin)];
   const turn = (): Turn =>
     new Turn({
       decoder: tokenizer.createStreamDecoder(ids),
-      stream: createChatStream(format, thinking),
+      stream: createChatStream(format, inside),
+      calls: tools?.reader(),
+      oneCall: tools?.oneCall,
       stop,
-      thinking,
+      thinking: inside,
+      begin,
     });
-  return { ids, stopIds, turn };
+  return { ids, constraint: held, thinking: settings, strictCall: tools?.strict, turn };
 }
 
 /** The format that the template of this request writes; one that came with the request may mark thoughts in its own way. */
 function formatOf(tokenizer: ModelTokenizer, given: string | undefined): { format: ChatFormat; template: string } {
   if (given !== undefined) {
-    return {
-      format: chatFormat(tokenizer, new Map([["default", given]]), tokenizer.chatFormat.stopIds),
-      template: given,
-    };
+    const { stopIds } = tokenizer.chatFormat;
+    return { format: chatFormat(tokenizer, new Map([["default", given]]), stopIds), template: given };
   }
   if (!tokenizer.chatFormat.hasTemplate) {
     throw new UnsupportedError(
       "This model has no chat template: it continues text. Give a Jinja template as chat_template, or use model.complete.",
+      { code: "no-chat-template" },
     );
   }
   return { format: tokenizer.chatFormat, template: [...tokenizer.chatTemplates.values()].join("\n") };

@@ -20,7 +20,6 @@ import {
 import type {
   ChatCompletionCreateParamsBase,
   ChatResponseFormat,
-  ChatTool,
   CompletionCreateParamsBase,
   PrefixReuse,
   SamplingParams,
@@ -217,49 +216,6 @@ function constraintOf(format: ChatResponseFormat): Constraint | undefined {
     case "grammar":
       return { type: "ebnf", grammar: format.grammar };
   }
-}
-
-/** Which tools may be called, and whether one must be. */
-export interface WantedTools {
-  readonly tools: readonly ChatTool[];
-  /** "auto": the model chooses; "required": a call of any; otherwise the name of the one to call. */
-  readonly choice: "auto" | "required" | { readonly name: string };
-  readonly parallel: boolean;
-}
-
-const TOOL = fields(
-  {
-    type: oneOf("function"),
-    function: fields({ name: text, description: text, parameters: record, strict: boolean }, ["name"]),
-  },
-  ["type", "function"],
-);
-const NAMED_CHOICE = fields({ type: oneOf("function"), function: fields({ name: text }, ["name"]) }, ["function"]);
-
-/** `undefined` when no tool may be called. @throws UsageError for tools or a choice that are none. */
-export function wantedTools(params: ChatCompletionCreateParamsBase): WantedTools | undefined {
-  const { tools = [], tool_choice = "auto", parallel_tool_calls = true } = params;
-  for (const [index, tool] of tools.entries()) {
-    const expected = TOOL(tool);
-    if (expected !== undefined)
-      throw new UsageError(`tools[${index}] is ${JSON.stringify(tool)}; expected ${expected}.`);
-  }
-  const modes = ["none", "auto", "required"];
-  const mode = typeof tool_choice === "string" ? modes.includes(tool_choice) : NAMED_CHOICE(tool_choice) === undefined;
-  if (!mode) {
-    throw new UsageError(
-      `tool_choice is ${JSON.stringify(tool_choice)}; expected ${modes.join(", ")} or { type: "function", function: { name } }.`,
-    );
-  }
-  if (tool_choice === "none") return undefined;
-  const choice = typeof tool_choice === "string" ? tool_choice : tool_choice.function;
-  const names = tools.map((tool) => tool.function.name);
-  if (choice === "auto") return names.length === 0 ? undefined : { tools, choice, parallel: parallel_tool_calls };
-  if (names.length === 0) throw new UsageError("tool_choice asks for a call, and there are no tools to call.");
-  if (choice !== "required" && !names.includes(choice.name)) {
-    throw new UsageError(`tool_choice names "${choice.name}"; the tools are ${names.join(", ")}.`);
-  }
-  return { tools, choice, parallel: parallel_tool_calls };
 }
 
 function isNumber(value: number | null | undefined): value is number {

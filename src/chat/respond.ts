@@ -4,7 +4,7 @@
  */
 import type { ResponseStats } from "../engine/types.ts";
 import { UsageError } from "../errors.ts";
-import type { Drawn, FinishReason, GenerateSettings, ThinkingSettings } from "../generate/settings.ts";
+import type { Constraint, Drawn, FinishReason, GenerateSettings, ThinkingSettings } from "../generate/settings.ts";
 import type { Draw, DrawSession, Signal } from "./drawing.ts";
 import type { Wanted } from "./request.ts";
 import type { SessionPool } from "./session-pool.ts";
@@ -13,8 +13,9 @@ import type { Delta, Turn } from "./turn.ts";
 /** What is to be answered, in ids. */
 export interface Prompt {
   readonly ids: readonly number[];
-  /** Ids that end the model's turn. */
-  readonly stopIds: readonly number[];
+  readonly constraint: Constraint | undefined;
+  /** What a call must be that the model begins by itself. */
+  readonly strictCall?: Constraint | undefined;
   readonly thinking?: ThinkingSettings | undefined;
   /** A reader for one answer. */
   turn(): Turn;
@@ -42,6 +43,8 @@ export interface Usage {
 export interface Respondent<S extends DrawSession> {
   readonly pool: SessionPool<S>;
   readonly draw: Draw<S>;
+  /** Ids that end a turn. */
+  readonly stopIds: readonly number[];
   /** Most tokens of prompt and answer together. */
   readonly contextLength: number;
 }
@@ -52,7 +55,7 @@ export interface Respondent<S extends DrawSession> {
  * @throws UsageError for a prompt that leaves no room; `AbortError` within one step.
  */
 export async function* respond<S extends DrawSession>(
-  { pool, draw, contextLength }: Respondent<S>,
+  { pool, draw, stopIds, contextLength }: Respondent<S>,
   prompt: Prompt,
   wanted: Wanted,
   signal: Signal,
@@ -66,8 +69,8 @@ export async function* respond<S extends DrawSession>(
     const counts = { completionTokens: 0, reasoningTokens: 0 };
     for (let index = 0; index < wanted.n; index++) {
       if (index > 0) await pool.rewind(session, ids.length);
-      const drawn = draw(session, settingsOf(wanted, prompt, index), prompt.stopIds, signal);
-      yield* choice(drawn, prompt.turn(), index, counts);
+      const settings = settingsOf(wanted, prompt, index);
+      yield* choice((more) => draw(session, { ...settings, ...more }, stopIds, signal), prompt, index, wanted, counts);
     }
     return { promptTokens: ids.length, cachedTokens: reused, ...counts, stats: session.response ?? null };
   } finally {
@@ -75,9 +78,9 @@ export async function* respond<S extends DrawSession>(
   }
 }
 
-function settingsOf(wanted: Wanted, { thinking }: Prompt, index: number): GenerateSettings {
+function settingsOf(wanted: Wanted, { thinking, constraint }: Prompt, index: number): GenerateSettings {
   const { stop, n, includeUsage, reuse, model, ...settings } = wanted;
-  return { ...settings, thinking, seed: (wanted.seed + index) >>> 0 };
+  return { ...settings, thinking, constraint, seed: (wanted.seed + index) >>> 0 };
 }
 
 function checkLength(length: number, contextLength: number): void {
@@ -86,24 +89,29 @@ function checkLength(length: number, contextLength: number): void {
   throw new UsageError(
     `The prompt has ${length} tokens and the context holds ${contextLength}, which leaves no room for an answer. ` +
       "Shorten it, or load the model with a longer contextLength.",
+    { code: "context-full", details: { contextLength } },
   );
 }
 
 async function* choice(
-  drawn: AsyncGenerator<Drawn, FinishReason, undefined>,
-  turn: Turn,
+  draw: (settings: GenerateSettings) => AsyncGenerator<Drawn, FinishReason, undefined>,
+  prompt: Prompt,
   index: number,
+  { maxTokens }: Wanted,
   counts: { completionTokens: number; reasoningTokens: number },
 ): AsyncGenerator<Piece, void, undefined> {
+  const turn = prompt.turn();
   let tokens: PlacedToken[] = [];
   const piece = (delta: Delta): Piece => {
     const taken = tokens;
     tokens = [];
     return { index, delta, tokens: taken };
   };
+  let drawn = draw({});
+  let held = prompt.strictCall === undefined;
   let reason: FinishReason = "stop";
   try {
-    for (;;) {
+    for (let count = 1; ; count++) {
       const { done, value } = await drawn.next();
       if (done) {
         reason = value;
@@ -113,6 +121,11 @@ async function* choice(
       tokens.push({ ...value, offset: turn.rawLength });
       for (const delta of turn.push(value.id)) yield piece(delta);
       if (turn.ended) break;
+      if (held || !turn.callBegun) continue;
+      // The model has begun a call: from here on it is held to the schema, and the turn ends with it.
+      held = true;
+      await drawn.return(reason);
+      drawn = draw({ constraint: prompt.strictCall, thinking: undefined, maxTokens: maxTokens - count });
     }
   } finally {
     counts.reasoningTokens += turn.reasoningTokens;

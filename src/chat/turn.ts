@@ -13,6 +13,8 @@ export type Delta =
 
 /** Finds calls of tools in the text of an answer. */
 export interface CallReader {
+  /** A block of calls has been opened, and nothing stands in it yet. */
+  readonly begun: boolean;
   push(part: ChatPart): Delta[];
   flush(): Delta[];
 }
@@ -27,6 +29,8 @@ export interface TurnParts {
   readonly thinking: boolean;
   /** End after the first call. */
   readonly oneCall?: boolean | undefined;
+  /** What the turn begins with, where that stands in the prompt already. */
+  readonly begin?: string | undefined;
 }
 
 export class Turn {
@@ -47,6 +51,12 @@ export class Turn {
     this.#parts = parts;
     this.#stop = createStopText(parts.stop);
     this.#kind = parts.thinking ? "reasoning" : "answer";
+    for (const part of parts.stream.push(parts.begin ?? "")) this.#read(part);
+  }
+
+  /** A call begins with the next token. */
+  get callBegun(): boolean {
+    return this.#parts.calls?.begun ?? false;
   }
 
   /** A text that ends the answer was found, or the one call that was wanted: nothing more is to be drawn. */

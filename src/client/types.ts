@@ -86,6 +86,11 @@ export interface LoadOptions {
   readonly gpuBudgetBytes?: number;
   /** KV cache reserved inside the budget, in tokens; sessions up to this length fit without taking slots. Default: min(model's, 2048). */
   readonly contextLength?: number;
+  /**
+   * Conversations that chat keeps in the KV cache between requests; room for that many caches is reserved inside the
+   * budget, and no slots are lost to them later. More at once are served too, and take slots while they run. Default 1.
+   */
+  readonly chatSessions?: number;
   /** Eviction policy. Default "successor". It changes what is fetched, never a result. */
   readonly policy?: PolicyName;
   /**
