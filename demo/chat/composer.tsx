@@ -87,7 +87,6 @@ export function Composer({ app, first, send }: Props) {
         )}
       </div>
       <p id="draft-hint" class="hint">
-        {prose && model ? "This model continues a text; it does not answer questions. " : ""}
         Enter sends, Shift+Enter breaks the line{answering ? ", Escape stops" : ""}.
       </p>
     </form>
@@ -97,7 +96,7 @@ export function Composer({ app, first, send }: Props) {
 function placeholder(open: boolean, prose: boolean, first: boolean): string {
   if (!open) return "No model is open";
   if (!prose) return "Write a message";
-  return first ? "Write a beginning; the model continues it" : "Write on, or let the model continue";
+  return first ? "Write a beginning" : "Write on";
 }
 
 /** As high as its text, up to a third of the window. */
