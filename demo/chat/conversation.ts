@@ -109,11 +109,11 @@ export function branchesOf(conversation: Conversation, id: string): Message[] {
   return own ? conversation.messages.filter((message) => message.parent === own.parent) : [];
 }
 
-/** Adds `message` behind its parent, and reads on there. A first user message names the conversation. */
+/** Adds `message` behind its parent, and reads on there. The first of all names the conversation. */
 export function withMessage(conversation: Conversation, message: Message, now: number): Conversation {
   const read = { ...conversation.read, [message.parent ?? ""]: message.id };
   const added = { ...conversation, messages: [...conversation.messages, message], read, updatedAt: now };
-  if (conversation.renamed || message.role !== "user" || message.parent !== null) return added;
+  if (conversation.renamed || message.role !== "user" || conversation.messages.length > 0) return added;
   return { ...added, title: titleOf(message.content) };
 }
 
