@@ -204,7 +204,8 @@ describe("the demo", () => {
     await screenshot(page, "card-phone");
     await page.setViewportSize({ width: 1280, height: 760 });
     await screenshot(page, "card-desktop");
-    await page.keyboard.press("Enter"); // the load button has the focus
+    await page.locator('#card-budgets input[value="50"]').check();
+    await page.keyboard.press("Enter");
     await expect.poll(() => page.locator("#budget-range").inputValue(), SLOW).toBe("50");
     await ready(page);
     expect(await slots(page)).toBe(32);

@@ -63,6 +63,9 @@ describe("models", () => {
     await page.locator("#card").waitFor();
     expect(await text(page, "#card")).toMatch(/17\.2 M.*4\.8 M for each token/);
     expect(far.sentBytes).toBeLessThan(1_000_000);
+    await page.locator("#verdict").waitFor();
+    expect(await text(page, "#verdict")).toMatch(/It runs here.*Suggested GPU budget.*Before the first word.*On disk/);
+    expect(await text(page, "#card-budgets")).toMatch(/suggested/);
     expect(await violations(page)).toEqual([]);
 
     await page.locator("#card-load").click();
