@@ -6,10 +6,16 @@ import { bundledLicences, literalWorkerUrl, serviceWorkerFiles } from "./scripts
 const ROOT = import.meta.dirname;
 const DEMO = join(ROOT, "demo");
 const WORKER_FILE = "engine.worker.js";
+// Files of their own, so that an app which imports nothing of one takes none of it: comlink does something when loaded.
+const PARTS = [
+  { name: "errors", test: /\/src\/errors\.ts$/, priority: 2 },
+  { name: "client", test: /\/src\/client\/|\/node_modules\/comlink\//, priority: 1 },
+];
 const IO_WORKER_FILE = "io.worker.js";
+const GRAMMAR_WORKER_FILE = "grammar.worker.js";
 const SERVICE_WORKER = "service-worker.ts";
 
-// The library: dist/index.js for the page, beside it dist/engine.worker.js and dist/io.worker.js, each whole in itself,
+// The library: dist/index.js for the page, beside it dist/engine.worker.js, dist/io.worker.js and dist/grammar.worker.js, each whole in itself,
 // and what reads a tokenizer without a model, loaded when one is asked for. Everything they
 // import is bundled, so a page without a bundler can load them from any path of any static server; that is why
 // package.json has devDependencies only. Not minified: an app's bundler does that, and a stack trace stays readable.
@@ -24,13 +30,41 @@ function library(): UserConfig {
       target: "es2022",
       minify: false,
       lib: { entry: { index: "src/index.ts" }, formats: ["es"] },
+      rolldownOptions: {
+        output: {
+          chunkFileNames: ({ name }) => (PARTS.some((part) => part.name === name) ? "[name].js" : "[name]-[hash].js"),
+          codeSplitting: { groups: PARTS },
+        },
+      },
     },
     worker: {
       format: "es",
-      plugins: () => [literalWorkerUrl(WORKER_FILE, IO_WORKER_FILE), licences.worker()],
+      plugins: () => [
+        literalWorkerUrl(WORKER_FILE, IO_WORKER_FILE),
+        literalWorkerUrl(WORKER_FILE, GRAMMAR_WORKER_FILE),
+        licences.worker(),
+      ],
       rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false } },
     },
-    plugins: [literalWorkerUrl("index.js", WORKER_FILE), licences.page],
+    plugins: [literalWorkerUrl("client.js", WORKER_FILE), licences.page],
+  };
+}
+
+// The library in Node: dist/node.js, whole in itself but for Node's own modules. The caller brings the WebGPU.
+function node(): UserConfig {
+  return {
+    root: ROOT,
+    publicDir: false,
+    ssr: { noExternal: true },
+    build: {
+      ssr: "src/node.ts",
+      outDir: "dist",
+      emptyOutDir: false, // the page's half is there
+      target: "node20",
+      minify: false,
+      // Named as in the page's half, whose chunks these are again.
+      rolldownOptions: { output: { chunkFileNames: "[name]-[hash].js" } },
+    },
   };
 }
 
@@ -65,4 +99,7 @@ function demo(): UserConfig {
   };
 }
 
-export default defineConfig(({ mode }) => (mode === "library" ? library() : demo()));
+export default defineConfig(({ mode }) => {
+  if (mode === "library") return library();
+  return mode === "node" ? node() : demo();
+});

@@ -1,13 +1,11 @@
 /**
- * The main-thread facade: `loadModel` starts the engine worker, and `Model` and `Session` are handles on what lives
- * there. Nothing is computed here. Errors come back whole; an `AbortSignal` becomes a
+ * The caller's side of a model: `Model` and `Session` are handles on what lives in the engine's worker, or, in Node, in
+ * this thread. Nothing is computed here. Errors come back whole; an `AbortSignal` becomes a
  * `cancel` call; a generation is pulled token by token.
  */
-import { proxy, type Remote, releaseProxy, wrap } from "comlink";
+import { proxy } from "comlink";
 import { DeviceError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { carryErrorsWhole } from "../util/error-border.ts";
-import { askToPersist } from "./cached-models.ts";
 import {
   Chat,
   type CompleteOptions,
@@ -18,7 +16,7 @@ import {
   complete,
   type ResponseStream,
 } from "./chat.ts";
-import { isRemote, wireSource } from "./model-source.ts";
+import type { WireSource } from "./model-source.ts";
 import type { EngineHostApi } from "./protocol.ts";
 import type {
   AdapterSummary,
@@ -33,11 +31,8 @@ import type {
   EncodeOptions,
   FinishReason,
   GenerateOptions,
-  InspectOptions,
   LoadOptions,
   MemoryPlan,
-  ModelInspection,
-  ModelSource,
   ResidencyLayer,
   ResponseStats,
   SessionOptions,
@@ -45,48 +40,24 @@ import type {
   StepEvent,
   TraceRow,
 } from "./types.ts";
-import { startWorker } from "./worker.ts";
+import type { EngineLink } from "./worker.ts";
 
 /**
- * Opens a model in a worker of its own.
- *
- * @param source URL of a `.gguf` file or of a folder with `config.json`; the id of a model on a hub; `File`(s) the user
- * picked; files in memory.
- * @throws SourceError, FormatError, UnsupportedError, BudgetError or DeviceError, each saying what to do; `AbortError`
- * when `options.signal` fires. Whatever is thrown, the worker and every buffer are gone.
+ * Loads a model into the engine behind `border`. Whatever is thrown, that engine is gone.
+ * @internal
  */
-export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const { signal, onProgress, workerUrl, ...wire } = options;
-  signal?.throwIfAborted();
-  const where = wireSource(source, globalThis.document?.baseURI);
-  const border = new Border(startWorker(workerUrl));
+export async function openModel(
+  border: Border,
+  source: WireSource,
+  { signal, onProgress, ...wire }: Omit<LoadOptions, "workerUrl">,
+): Promise<Model> {
   const listener = onProgress ? proxy(onProgress) : null;
   try {
-    if (isRemote(where) && wire.cache !== false) void askToPersist().catch(() => {}); // a wish, not a need
-    const { spec, adapter } = await border.call(signal, (host, callId) => host.load(where, wire, callId, listener));
+    const { spec, adapter } = await border.call(signal, (host, callId) => host.load(source, wire, callId, listener));
     return new Model(border, spec, adapter);
   } catch (error) {
     border.close();
     throw error;
-  }
-}
-
-/**
- * Says what a model is and what it needs, from its headers: no weights are read, and no GPU is used.
- *
- * @param source as for `loadModel`.
- * @throws SourceError, FormatError, UsageError; `AbortError` when `options.signal` fires. What Octavo does not support is no
- * error here but listed in the answer.
- */
-export async function inspectModel(source: ModelSource, options: InspectOptions = {}): Promise<ModelInspection> {
-  const { signal, workerUrl, ...wire } = options;
-  signal?.throwIfAborted();
-  const where = wireSource(source, globalThis.document?.baseURI);
-  const border = new Border(startWorker(workerUrl));
-  try {
-    return await border.call(signal, (host, callId) => host.inspect(where, wire, callId));
-  } finally {
-    border.close();
   }
 }
 
@@ -306,45 +277,37 @@ export class Session {
   }
 }
 
-/** The connection to one engine worker: call ids, cancellation, and what happens when it dies. */
-class Border {
+/**
+ * The connection to one engine: call ids, cancellation, and what happens when it dies.
+ * @internal
+ */
+export class Border {
   closed = false;
-  readonly #worker: Worker;
-  readonly #host: Remote<EngineHostApi>;
+  readonly #engine: EngineLink;
   /** Rejections of the calls under way. Not a promise to race against: that would hold every result ever given. */
   readonly #waiting = new Set<(error: Error) => void>();
   #failure: Error | undefined;
   #nextCall = 1;
 
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    carryErrorsWhole();
-    this.#host = wrap<EngineHostApi>(worker);
-    worker.addEventListener("error", (event) => {
-      event.preventDefault();
-      this.#fail(
-        new DeviceError(`The engine worker stopped: ${event.message || "its script did not load"}.`, {
-          code: "worker-stopped",
-        }),
-      );
+  constructor(engine: EngineLink) {
+    this.#engine = engine;
+    engine.onStop((why) => {
+      this.#fail(new DeviceError(`The engine worker stopped: ${why}.`, { code: "worker-stopped" }));
     });
   }
 
-  async call<T>(
-    signal: AbortSignal | undefined,
-    run: (host: Remote<EngineHostApi>, callId: number) => Promise<T>,
-  ): Promise<T> {
+  async call<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T> {
     if (this.#failure) throw this.#failure;
     signal?.throwIfAborted();
     const callId = this.#nextCall++;
-    const cancel = () => void this.#host.cancel(callId);
+    const cancel = () => void this.#engine.host.cancel(callId);
     signal?.addEventListener("abort", cancel);
     let fail: (error: Error) => void = () => {};
     try {
       return await new Promise<T>((resolve, reject) => {
         fail = reject;
         this.#waiting.add(fail);
-        run(this.#host, callId).then(resolve, reject);
+        run(this.#engine.host, callId).then(resolve, reject);
       });
     } catch (error) {
       signal?.throwIfAborted();
@@ -355,13 +318,12 @@ class Border {
     }
   }
 
-  /** Ends the worker; calls still under way reject, for their answers will not come. */
+  /** Ends the engine; calls still under way reject, for their answers will not come. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
     this.#fail(new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" }));
-    this.#host[releaseProxy]();
-    this.#worker.terminate();
+    this.#engine.end();
   }
 
   #fail(error: Error): void {
