@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig, type UserConfig } from "vite";
-import { bundledLicences, literalWorkerUrl } from "./scripts/vite-plugins.ts";
+import { bundledLicences, literalWorkerUrl, serviceWorkerFiles } from "./scripts/vite-plugins.ts";
 
 const ROOT = import.meta.dirname;
 const DEMO = join(ROOT, "demo");
@@ -13,6 +13,7 @@ const PARTS = [
 ];
 const IO_WORKER_FILE = "io.worker.js";
 const GRAMMAR_WORKER_FILE = "grammar.worker.js";
+const SERVICE_WORKER = "service-worker.ts";
 
 // The library: dist/index.js for the page, beside it dist/engine.worker.js, dist/io.worker.js and dist/grammar.worker.js, each whole in itself,
 // and what reads a tokenizer without a model, loaded when one is asked for. Everything they
@@ -81,14 +82,20 @@ function demo(): UserConfig {
       outDir: join(ROOT, "dist-demo"),
       emptyOutDir: true,
       target: "es2022",
-      rolldownOptions: { input: pages.map((name) => join(DEMO, name)) },
+      rolldownOptions: {
+        input: [...pages, SERVICE_WORKER].map((name) => join(DEMO, name)),
+        // A service worker serves what lies below it, and is found by its name.
+        output: {
+          entryFileNames: ({ name }) => (`${name}.ts` === SERVICE_WORKER ? "[name].js" : "assets/[name]-[hash].js"),
+        },
+      },
     },
     worker: {
       format: "es",
       plugins: () => [licences.worker()],
       rolldownOptions: { output: { codeSplitting: false } },
     },
-    plugins: [licences.page],
+    plugins: [licences.page, serviceWorkerFiles("service-worker.js", join(DEMO, "public"))],
   };
 }
 

@@ -121,7 +121,12 @@ export class EngineHost implements EngineHostApi {
         const popular = await io.setExperts(checkpoint, weights, spec);
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
-        const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
+        const tiers = {
+          readExpert: io.readExpert,
+          raiseExpert: io.raiseExpert,
+          ramBudgetBytes,
+          sourceCounts: io.counts,
+        };
         const settings = { ...options, ...tiers, reservedSessions: options.chatSessions, signal, onProgress: onBytes };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
