@@ -6,29 +6,15 @@ import type { Engine } from "../engine/engine.ts";
 import type { Session } from "../engine/session.ts";
 import { UnsupportedError } from "../errors.ts";
 import { generate } from "../generate/generate.ts";
+import type { Hold } from "../grammar/types.ts";
 import type { ModelTokenizer } from "../tokenizer/load.ts";
 import { type ChunkMaker, chatChunks, textChunks } from "./chunks.ts";
 import type { Draw, DrawSession } from "./drawing.ts";
-import type {
-  ChatCompletion,
-  ChatCompletionChunk,
-  ChatCompletionCreateParamsBase,
-  Completion,
-  CompletionChunk,
-  CompletionCreateParamsBase,
-} from "./openai-types.ts";
 import { chatPromptOf, textPromptOf } from "./prompt.ts";
 import { chatRequest, completionRequest, type Wanted } from "./request.ts";
 import { type Piece, type Prompt, type Respondent, respond, type Usage } from "./respond.ts";
 import { SessionPool, type SessionSource } from "./session-pool.ts";
-
-/** What is asked for, by kind. */
-export type ResponseRequest =
-  | { readonly kind: "chat"; readonly params: ChatCompletionCreateParamsBase }
-  | { readonly kind: "text"; readonly params: CompletionCreateParamsBase };
-
-export type ResponseChunk = ChatCompletionChunk | CompletionChunk;
-export type WholeResponse = ChatCompletion | Completion;
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "./wire.ts";
 
 /** A response that was asked for; nothing runs before the first `next` or `whole`. */
 export interface ResponseHandle {
@@ -130,7 +116,7 @@ export class Chat<S extends DrawSession> {
 }
 
 /** A chat over an engine, which keeps as many sessions between requests as the engine's memory plan reserves. */
-export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined): Chat<Session> {
+export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined, hold?: Hold): Chat<Session> {
   const { spec } = engine;
   const sessions: SessionSource<Session> = {
     make: () => engine.createSession(),
@@ -144,7 +130,7 @@ export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined
     contextLength: engine.reservedContext,
     sessions,
     keep: engine.reservedSessions,
-    draw: generate,
+    draw: (session, settings, stopIds, signal) => generate(session, settings, stopIds, signal, hold),
   });
 }
 

@@ -29,6 +29,11 @@ import type { MemoryPlan, ResidencyLayer, Stats, StepEvent, TraceRow } from "./t
 const SOFTWARE_TUNING: Tuning = { lanes: 1, rows: 16 };
 const GPU_TUNING: Tuning = { lanes: 32, rows: 4 };
 
+/** The shape of matvec workgroups on this device. */
+export function tuningOf({ facts }: Gpu): Tuning {
+  return facts.isFallback ? SOFTWARE_TUNING : GPU_TUNING;
+}
+
 export type { EngineOptions } from "./options.ts";
 
 export class Engine implements SessionHost {
@@ -311,7 +316,7 @@ async function buildParts(
     gpu,
     spec,
     sizes,
-    host: new KernelHost(gpu, options.tuning ?? (gpu.facts.isFallback ? SOFTWARE_TUNING : GPU_TUNING)),
+    host: new KernelHost(gpu, options.tuning ?? tuningOf(gpu)),
     weights: deviceWeights,
     scratch,
     ram,
