@@ -25,5 +25,18 @@ export {
   UsageError,
 } from "./errors.ts";
 export { createChatStream } from "./generate/chat-stream.ts";
-export type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec } from "./models/spec.ts";
+export type {
+  AttentionSpec,
+  DenseSpec,
+  ExpertGroups,
+  LatentSpec,
+  LayerSpec,
+  MlpActivation,
+  ModelSpec,
+  MoeSpec,
+  RopeScaling,
+  SharedExpertSpec,
+  ShortConvSpec,
+  YarnSpec,
+} from "./models/spec.ts";
 export type { CachedModel } from "./tiers/catalog.ts";

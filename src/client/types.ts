@@ -6,6 +6,7 @@ import type { PolicyName } from "../pager/policy.ts";
 
 export type {
   CheckpointDescription,
+  DType,
   ExpertFacts,
   KvFacts,
   MemoryFacts,
@@ -16,6 +17,8 @@ export type { ModelInspection } from "../engine/inspect.ts";
 export type {
   AdapterSummary,
   Advice,
+  CapacityEstimate,
+  Gauge,
   LayerPaging,
   MemoryPlan,
   ResidencyLayer,
@@ -29,12 +32,15 @@ export type {
 export type { ChatPart, ChatStream } from "../generate/chat-stream.ts";
 export type { PolicyName } from "../pager/policy.ts";
 export type { ChatFormat, ChatMessage, ChatOptions, ChatPrompt } from "../tokenizer/chat-types.ts";
+export type { TokenizerPlace } from "../tokenizer/find.ts";
 export type { ModelTokenizer } from "../tokenizer/load.ts";
 export type { EncodeOptions, SpecialToken, StreamDecoder, Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** A file held in memory, where no `File` is at hand. */
 export interface MemoryFile {
+  /** File name; of a model of several files, as the others spell it. */
   readonly name: string;
+  /** The whole file. It is copied to the worker; the caller keeps its own. */
   readonly bytes: Uint8Array<ArrayBuffer> | ArrayBuffer;
 }
 
@@ -66,11 +72,13 @@ export type ModelSource = string | URL | HubSource | File | readonly File[] | Me
 
 /** How far loading is. `loadedBytes` and `totalBytes` count the dense part, which must be there before the first token. */
 export interface LoadProgress {
+  /** "header": reading what the model is. "device": asking for a GPU. "weights": the dense part. "ready": done. */
   readonly phase: "header" | "device" | "weights" | "ready";
   readonly loadedBytes: number;
   readonly totalBytes: number;
 }
 
+/** How `loadModel` opens a model. None of it changes a result: budgets, policies and tiers only move bytes. */
 export interface LoadOptions {
   /** Bytes that every GPU buffer together may take. Default: the whole model when the device allows it. */
   readonly gpuBudgetBytes?: number;
@@ -105,7 +113,9 @@ export interface LoadOptions {
   readonly backgroundFill?: boolean;
   /** Take no optional GPU feature and no larger limit, as the smallest device would give. Default false. */
   readonly stockLimits?: boolean;
+  /** Ends the load: `AbortError`, and nothing is left behind. */
   readonly signal?: AbortSignal;
+  /** Called as the load goes on, once a phase and for every part of the dense weights. */
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Silence after which a connection is cut and asked again, in milliseconds. Default 20,000. */
   readonly stallTimeoutMs?: number;
@@ -113,6 +123,7 @@ export interface LoadOptions {
   readonly workerUrl?: string | URL;
 }
 
+/** What `inspectModel` reckons with. */
 export interface InspectOptions {
   /** Tokens of KV cache within the budgets. Default: min(model's, 2048). */
   readonly contextLength?: number;
@@ -120,10 +131,13 @@ export interface InspectOptions {
   readonly maxBindingBytes?: number;
   /** As for `loadModel`. */
   readonly stallTimeoutMs?: number;
+  /** Ends the inspection: `AbortError`. */
   readonly signal?: AbortSignal;
+  /** As for `loadModel`. */
   readonly workerUrl?: string | URL;
 }
 
+/** What `Model.createSession` reserves. */
 export interface SessionOptions {
   /** Most tokens the session's timeline can hold. Default: what was reserved when loading. */
   readonly contextLength?: number;
@@ -131,7 +145,9 @@ export interface SessionOptions {
 
 /** Sampling and stopping of `Session.generate`. `temperature` 0 (default) is greedy; seeded runs repeat exactly. */
 export interface GenerateOptions {
+  /** Most ids to give. Default: until a stop id or the end of the context. */
   readonly maxTokens?: number;
+  /** 0 takes the likeliest token; 1 draws from the model's own distribution. */
   readonly temperature?: number;
   /** Keep the `topK` most likely tokens (0 = all); ties at the cut are all kept. */
   readonly topK?: number;
@@ -141,5 +157,6 @@ export interface GenerateOptions {
   readonly seed?: number;
   /** Ids that end the text; they are not yielded. Default: the model's own. */
   readonly stopIds?: readonly number[];
+  /** Ends the generation within one step: `AbortError`. */
   readonly signal?: AbortSignal;
 }
