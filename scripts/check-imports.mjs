@@ -24,7 +24,8 @@ const BELOW = {
   pager: ["weights", "gpu"],
   engine: ["kernels", "pager", "tiers", "weights", "models", "tokenizer"],
   generate: ["engine"],
-  workers: ["generate", "engine", "tiers"],
+  chat: ["generate"],
+  workers: ["chat", "engine", "tiers"],
   client: ["errors", "util"],
   index: ["client", "errors"],
   node: ["client", "workers", "tokenizer", "sources", "errors"],
@@ -39,7 +40,7 @@ const PAGE_SIDE = ["client", "index", "node", "demo"];
  * @type {Record<string, string[]>}
  */
 const TYPES_ONLY = {
-  client: ["models", "engine", "pager", "generate", "tokenizer"],
+  client: ["models", "engine", "pager", "generate", "chat", "tokenizer"],
   index: ["models", "generate", "tiers"],
   node: ["models", "generate"],
   workers: ["client"],

@@ -3,6 +3,7 @@
  * generations and running calls under numbers, since neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
+import { createChat, type ResponseChunk, type ResponseRequest, type WholeResponse } from "../src/chat/chat.ts";
 import type {
   EngineHostApi,
   WireGenerateOptions,
@@ -16,7 +17,9 @@ import type {
   ChatMessage,
   ChatOptions,
   ChatPrompt,
+  Drawn,
   EncodeOptions,
+  FinishReason,
   LoadProgress,
   MemoryPlan,
   ModelInspection,
@@ -42,6 +45,7 @@ import { createWeightMap } from "../src/weights/weight-map.ts";
 import { CallTable } from "./call-table.ts";
 import { IoClient, type IoPlace } from "./io-client.ts";
 import type { Source } from "./io-protocol.ts";
+import { Responses } from "./responses.ts";
 import { cacheWanted, checkTierOptions, defaultRamBytes } from "./tier-options.ts";
 
 /** How often a running model tells the disk cache which experts it used; a tab that is closed loses no more. */
@@ -57,7 +61,7 @@ export interface HostPlace extends IoPlace {
 }
 
 interface Generation {
-  readonly ids: AsyncGenerator<number, void, undefined>;
+  readonly drawn: AsyncGenerator<Drawn, FinishReason, undefined>;
   signal: AbortSignal | undefined;
 }
 
@@ -73,6 +77,7 @@ export class EngineHost implements EngineHostApi {
   #io: IoClient | undefined;
   #engine: Engine | undefined;
   #tokenizer: ModelTokenizer | undefined;
+  #responses: Responses | undefined;
 
   constructor(place: HostPlace) {
     this.#place = place;
@@ -104,7 +109,7 @@ export class EngineHost implements EngineHostApi {
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
         const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
-        const settings = { ...options, ...tiers, signal, onProgress: onBytes };
+        const settings = { ...options, ...tiers, reservedSessions: options.chatSessions, signal, onProgress: onBytes };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
       } catch (error) {
@@ -158,25 +163,40 @@ export class EngineHost implements EngineHostApi {
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
     const generation: Partial<Generation> = {};
     const stopIds = [...this.#loaded().spec.stopIds, ...(this.#tokenizer?.chatFormat.stopIds ?? [])];
-    const ids = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
+    const drawn = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
     const generationId = this.#nextId++;
-    this.#generations.set(generationId, Object.assign(generation, { ids, signal: undefined }));
+    this.#generations.set(generationId, Object.assign(generation, { drawn, signal: undefined }));
     return generationId;
   }
 
-  generateNext(generationId: number, callId: number): Promise<number | null> {
+  generateNext(generationId: number, callId: number): Promise<Drawn | FinishReason> {
     return this.#step(callId, async (signal) => {
       const generation = this.#generations.get(generationId);
-      if (!generation) return null;
+      if (!generation) throw new UsageError("This generation has ended. Start another one.");
       generation.signal = signal;
-      const { value } = await generation.ids.next();
-      return value ?? null;
+      return (await generation.drawn.next()).value;
     });
   }
 
   async generateReturn(generationId: number): Promise<void> {
-    await this.#generations.get(generationId)?.ids.return();
+    await this.#generations.get(generationId)?.drawn.return("stop");
     this.#generations.delete(generationId);
+  }
+
+  respond(request: ResponseRequest, callId: number): Promise<WholeResponse> {
+    return this.#step(callId, (signal) => this.#answers().whole(request, signal));
+  }
+
+  async respondStart(request: ResponseRequest): Promise<number> {
+    return this.#answers().start(request);
+  }
+
+  respondNext(streamId: number, callId: number): Promise<ResponseChunk | null> {
+    return this.#step(callId, (signal) => this.#answers().next(streamId, signal));
+  }
+
+  async respondReturn(streamId: number): Promise<void> {
+    await this.#responses?.return(streamId);
   }
 
   async encode(text: string, options: EncodeOptions): Promise<number[]> {
@@ -279,6 +299,11 @@ export class EngineHost implements EngineHostApi {
   #loaded(): Engine {
     if (!this.#engine) throw new UsageError("No model is loaded in this worker.");
     return this.#engine;
+  }
+
+  #answers(): Responses {
+    this.#responses ??= new Responses(createChat(this.#loaded(), this.#tokenizer));
+    return this.#responses;
   }
 
   #session(sessionId: number): Session {

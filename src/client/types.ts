@@ -2,8 +2,10 @@
  * What may cross the worker border, and what a page sees: plain, structured-cloneable data only. No tensor, GPU object
  * or raw configuration is here.
  */
+import type { GenerateSettings } from "../generate/settings.ts";
 import type { PolicyName } from "../pager/policy.ts";
 
+export type * from "../chat/openai-types.ts";
 export type {
   CheckpointDescription,
   DType,
@@ -30,6 +32,14 @@ export type {
   TraceRow,
 } from "../engine/types.ts";
 export type { ChatPart, ChatStream } from "../generate/chat-stream.ts";
+export type {
+  Constraint,
+  Drawn,
+  FinishReason,
+  GenerateSettings,
+  IdLogprob,
+  ThinkingSettings,
+} from "../generate/settings.ts";
 export type { PolicyName } from "../pager/policy.ts";
 export type { ChatFormat, ChatMessage, ChatOptions, ChatPrompt } from "../tokenizer/chat-types.ts";
 export type { TokenizerPlace } from "../tokenizer/find.ts";
@@ -84,6 +94,11 @@ export interface LoadOptions {
   readonly gpuBudgetBytes?: number;
   /** KV cache reserved inside the budget, in tokens; sessions up to this length fit without taking slots. Default: min(model's, 2048). */
   readonly contextLength?: number;
+  /**
+   * Conversations that chat keeps in the KV cache between requests; room for that many caches is reserved inside the
+   * budget, and no slots are lost to them later. More at once are served too, and take slots while they run. Default 1.
+   */
+  readonly chatSessions?: number;
   /** Eviction policy. Default "successor". It changes what is fetched, never a result. */
   readonly policy?: PolicyName;
   /**
@@ -143,20 +158,8 @@ export interface SessionOptions {
   readonly contextLength?: number;
 }
 
-/** Sampling and stopping of `Session.generate`. `temperature` 0 (default) is greedy; seeded runs repeat exactly. */
-export interface GenerateOptions {
-  /** Most ids to give. Default: until a stop id or the end of the context. */
-  readonly maxTokens?: number;
-  /** 0 takes the likeliest token; 1 draws from the model's own distribution. */
-  readonly temperature?: number;
-  /** Keep the `topK` most likely tokens (0 = all); ties at the cut are all kept. */
-  readonly topK?: number;
-  /** Keep the smallest set of most likely tokens whose probability reaches `topP`; ties at the cut are all kept. */
-  readonly topP?: number;
-  /** 32-bit unsigned seed. Default 0. */
-  readonly seed?: number;
-  /** Ids that end the text; they are not yielded. Default: the model's own. */
-  readonly stopIds?: readonly number[];
+/** Sampling and stopping of `Session.generate`, and the signal that ends it. Seeded runs repeat exactly. */
+export interface GenerateOptions extends GenerateSettings {
   /** Ends the generation within one step: `AbortError`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }

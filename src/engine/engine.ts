@@ -72,7 +72,7 @@ export class Engine implements SessionHost {
     checkOptions(options, spec);
     const sizes = modelSizes(spec, options.prefillChunk, options.prefetch === "next-layer" ? PREDICTIONS : 0);
     const needs = memoryNeeds(spec, weights, sizes, gpu.facts.maxBindingBytes);
-    const plan = planMemory(needs, sessionBytes(spec, sizes, reservedContext(spec, options)), options.gpuBudgetBytes);
+    const plan = planMemory(needs, reservedBytes(spec, sizes, options), options.gpuBudgetBytes);
     try {
       const parts = await buildParts(gpu, weights, spec, sizes, needs, plan, options);
       if (options.allResident) await loadAllExperts(parts, plan, options.signal);
@@ -118,6 +118,16 @@ export class Engine implements SessionHost {
 
   memory(): MemoryPlan {
     return this.#plan;
+  }
+
+  /** Tokens that a session holds when nothing else is said; its cache is reserved in the budget. */
+  get reservedContext(): number {
+    return reservedContext(this.spec, this.#options);
+  }
+
+  /** Sessions of that length that the budget has room for, whether or not they are alive. */
+  get reservedSessions(): number {
+    return this.#options.reservedSessions ?? 1;
   }
 
   stats(): Stats {
@@ -213,7 +223,7 @@ export class Engine implements SessionHost {
   }
 
   async #resize(budgetBytes: number, liveSessionBytes: number): Promise<MemoryPlan> {
-    const reserved = sessionBytes(this.spec, this.sizes, reservedContext(this.spec, this.#options));
+    const reserved = reservedBytes(this.spec, this.sizes, this.#options);
     const plan = planMemory(this.#needs, Math.max(reserved, liveSessionBytes), budgetBytes);
     if (plan.slotsPerLayer !== this.#plan.slotsPerLayer) {
       if (this.parts.allResident) {
@@ -242,6 +252,11 @@ export class Engine implements SessionHost {
   #sessionBytes(): number {
     return [...this.#sessions.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
+}
+
+/** Caches that the plan keeps room for, whether or not their sessions are alive. */
+function reservedBytes(spec: ModelSpec, sizes: Sizes, options: EngineOptions): number {
+  return (options.reservedSessions ?? 1) * sessionBytes(spec, sizes, reservedContext(spec, options));
 }
 
 /** One by one, so that every expert comes into the slot of its number. */

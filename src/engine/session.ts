@@ -74,6 +74,11 @@ export class Session {
     return this.#timeline.length;
   }
 
+  /** Ids are below it. */
+  get vocabSize(): number {
+    return this.#host.parts.spec.vocabSize;
+  }
+
   /** Bytes of its cache on the GPU. */
   get kvBytes(): number {
     return this.#kv.bytes;
@@ -99,6 +104,16 @@ export class Session {
   rewind(length: number): void {
     this.#check();
     this.#timeline.rewind(length);
+  }
+
+  /** How many of the first `length` tokens a rewind to there would keep computed; see `Timeline`. */
+  kept(length: number, phase?: Phase): number {
+    return this.#timeline.kept(length, phase);
+  }
+
+  /** The counters of a response begin at nothing. A prefill after generated tokens does the same by itself. */
+  beginResponse(): void {
+    this.#response = undefined;
   }
 
   /**
