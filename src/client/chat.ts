@@ -23,6 +23,7 @@ export interface Caller {
   call<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T>;
 }
 
+/** What a request may carry beside its fields. */
 export interface RequestOptions {
   /** Ends the answer within one step: the call, or the loop over the stream, throws `AbortError`. */
   readonly signal?: AbortSignal | null | undefined;
@@ -89,9 +90,13 @@ export class ChatCompletions {
 
 /** A text to continue, or its token ids. */
 export type CompletionPrompt = string | readonly number[];
+/** Fields of a request beside its prompt. */
 export type CompleteOptions = WithSignal<Omit<CompletionCreateParamsNonStreaming, "prompt">>;
+/** The same, for a streamed answer. */
 export type CompleteStreamOptions = WithSignal<Omit<CompletionCreateParamsStreaming, "prompt">>;
+/** A whole request, its prompt among the fields. */
 export type CompleteRequest = WithSignal<CompletionCreateParamsNonStreaming>;
+/** The same, for a streamed answer. */
 export type CompleteStreamRequest = WithSignal<CompletionCreateParamsStreaming>;
 
 /** @internal */
