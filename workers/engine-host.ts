@@ -3,7 +3,8 @@
  * generations and running calls under numbers, since neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
-import { createChat, type ResponseChunk, type ResponseRequest, type WholeResponse } from "../src/chat/chat.ts";
+import { createChat } from "../src/chat/chat.ts";
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "../src/chat/wire.ts";
 import type {
   EngineHostApi,
   WireGenerateOptions,

@@ -9,26 +9,11 @@ import { generate } from "../generate/generate.ts";
 import type { ModelTokenizer } from "../tokenizer/load.ts";
 import { type ChunkMaker, chatChunks, textChunks } from "./chunks.ts";
 import type { Draw, DrawSession } from "./drawing.ts";
-import type {
-  ChatCompletion,
-  ChatCompletionChunk,
-  ChatCompletionCreateParamsBase,
-  Completion,
-  CompletionChunk,
-  CompletionCreateParamsBase,
-} from "./openai-types.ts";
 import { chatPromptOf, textPromptOf } from "./prompt.ts";
 import { chatRequest, completionRequest, type Wanted } from "./request.ts";
 import { type Piece, type Prompt, type Respondent, respond, type Usage } from "./respond.ts";
 import { SessionPool, type SessionSource } from "./session-pool.ts";
-
-/** What is asked for, by kind. */
-export type ResponseRequest =
-  | { readonly kind: "chat"; readonly params: ChatCompletionCreateParamsBase }
-  | { readonly kind: "text"; readonly params: CompletionCreateParamsBase };
-
-export type ResponseChunk = ChatCompletionChunk | CompletionChunk;
-export type WholeResponse = ChatCompletion | Completion;
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "./wire.ts";
 
 /** A response that was asked for; nothing runs before the first `next` or `whole`. */
 export interface ResponseHandle {

@@ -2,7 +2,6 @@
  * Chats and continued texts as OpenAI's client has them: calls over the border, nothing else. Requests are checked, and
  * answers made, in the worker.
  */
-import type { ResponseRequest } from "../chat/chat.ts";
 import type {
   ChatCompletion,
   ChatCompletionChunk,
@@ -15,13 +14,8 @@ import type {
   CompletionCreateParamsNonStreaming,
   CompletionCreateParamsStreaming,
 } from "../chat/openai-types.ts";
-import type { EngineHostApi } from "./protocol.ts";
-
-/** The part of the border that is needed here. */
-export interface Caller {
-  readonly closed: boolean;
-  call<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T>;
-}
+import type { ResponseRequest } from "../chat/wire.ts";
+import type { Caller } from "./caller.ts";
 
 /** What a request may carry beside its fields. */
 export interface RequestOptions {

@@ -4,7 +4,7 @@
  * a `callId`, and the client sends `cancel(callId)` when its signal fires.
  */
 
-import type { ResponseChunk, ResponseRequest, WholeResponse } from "../chat/chat.ts";
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "../chat/wire.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { WireSource } from "./model-source.ts";
 import type {

@@ -90,8 +90,8 @@ describe("an answer", () => {
     expect(answer.choices.map(({ index, message }) => [index, message.content])).toEqual([...says.entries()]);
     expect(asked.map(({ seed }) => seed)).toEqual([7, 8, 9]);
     expect(answer.usage.completion_tokens).toBe(6);
-    // The prompt is prefilled once, and every choice begins behind it.
-    expect(sessions[0]?.prefills).toEqual([answer.usage.prompt_tokens]);
+    // The prompt is prefilled once; every further choice begins with its last token.
+    expect(sessions[0]?.prefills).toEqual([answer.usage.prompt_tokens, 1, 1]);
     const chunks = await stream({ messages, n: 3, stream: true });
     const texts = [0, 1, 2].map((index) =>
       chunks
