@@ -1,4 +1,7 @@
-/** The public surface of Octavo: re-exports only. */
+/**
+ * The public surface of Octavo: re-exports only.
+ * @module octavo
+ */
 export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
 export type * from "./client/chat.ts";
 export { Model, Session } from "./client/client.ts";

@@ -1,5 +1,6 @@
 /**
  * The public surface in Node: the engine runs in the caller's thread on a WebGPU that the caller brings. Re-exports only.
+ * @module octavo/node
  */
 export { Model, Session } from "./client/client.ts";
 export type * from "./client/types.ts";
