@@ -23,12 +23,13 @@ const BELOW = {
   tiers: ["weights"],
   pager: ["weights", "gpu"],
   engine: ["kernels", "pager", "tiers", "weights", "models", "tokenizer"],
-  generate: ["engine"],
+  grammar: ["util", "errors"],
+  generate: ["engine", "grammar"],
   chat: ["generate"],
-  workers: ["chat", "engine", "tiers"],
+  workers: ["chat", "engine", "tiers", "grammar"],
   client: ["errors", "util"],
   index: ["client", "errors"],
-  node: ["client", "workers", "tokenizer", "sources", "errors"],
+  node: ["client", "workers", "tokenizer", "grammar", "sources", "errors"],
   demo: ["index"],
 };
 

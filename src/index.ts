@@ -3,6 +3,7 @@
  * @module octavo
  */
 export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
+export { canRun } from "./client/can-run.ts";
 export type * from "./client/chat.ts";
 export { Model, Session } from "./client/client.ts";
 export { inspectModel, loadModel } from "./client/load-model.ts";

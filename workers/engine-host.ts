@@ -10,6 +10,7 @@ import type {
   WireGenerateOptions,
   WireInspectOptions,
   WireLoadOptions,
+  WireRunOptions,
 } from "../src/client/protocol.ts";
 import type {
   AdapterSummary,
@@ -26,11 +27,13 @@ import type {
   ModelInspection,
   ResidencyLayer,
   ResponseStats,
+  RunAnswer,
   SessionOptions,
   Stats,
   StepEvent,
   TraceRow,
 } from "../src/client/types.ts";
+import { canRun } from "../src/engine/can-run.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { inspectFiles } from "../src/engine/inspect.ts";
 import type { Session } from "../src/engine/session.ts";
@@ -38,12 +41,16 @@ import { UnsupportedError, UsageError } from "../src/errors.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
 import { generate } from "../src/generate/generate.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
+import type { Hold, TokenBytes } from "../src/grammar/types.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import { openSource } from "../src/sources/open-source.ts";
+import type { SourceHooks } from "../src/sources/source-hooks.ts";
 import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
+import { tokenBytes } from "../src/tokenizer/token-bytes.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
 import { CallTable } from "./call-table.ts";
+import { GrammarClient } from "./grammar-client.ts";
 import { IoClient, type IoPlace } from "./io-client.ts";
 import type { Source } from "./io-protocol.ts";
 import { Responses } from "./responses.ts";
@@ -57,6 +64,10 @@ export interface HostPlace extends IoPlace {
   readonly gpu: GPU | undefined;
   /** Gibibytes, as far as the browser tells. */
   readonly deviceMemory?: number | undefined;
+  /** Starts the grammar worker; absent where there are no nested workers. */
+  readonly startGrammarWorker?: (() => Worker) | undefined;
+  /** Holds texts of a vocabulary to constraints in this thread, where there is no worker for it. */
+  readonly holdHere?: ((vocabulary: TokenBytes) => Promise<Hold>) | undefined;
   /** The user asked for little traffic. */
   readonly saveData?: boolean | undefined;
 }
@@ -78,6 +89,7 @@ export class EngineHost implements EngineHostApi {
   #io: IoClient | undefined;
   #engine: Engine | undefined;
   #tokenizer: ModelTokenizer | undefined;
+  #grammars: GrammarClient | undefined;
   #responses: Responses | undefined;
 
   constructor(place: HostPlace) {
@@ -109,7 +121,12 @@ export class EngineHost implements EngineHostApi {
         const popular = await io.setExperts(checkpoint, weights, spec);
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
-        const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
+        const tiers = {
+          readExpert: io.readExpert,
+          raiseExpert: io.raiseExpert,
+          ramBudgetBytes,
+          sourceCounts: io.counts,
+        };
         const settings = { ...options, ...tiers, reservedSessions: options.chatSessions, signal, onProgress: onBytes };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
@@ -131,6 +148,15 @@ export class EngineHost implements EngineHostApi {
     const open = this.#place.openSource ?? openSource;
     return this.#calls.run(callId, (signal) => {
       return inspectFiles((hooks) => open(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
+    });
+  }
+
+  canRun(source: Source, options: WireRunOptions, callId: number): Promise<RunAnswer> {
+    const { stallTimeoutMs, ...wanted } = options;
+    return this.#calls.run(callId, (signal) => {
+      const isRemote = typeof source === "string" || "repo" in source;
+      const open = (hooks: SourceHooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal);
+      return canRun(this.#place, { open, isRemote }, wanted, signal);
     });
   }
 
@@ -164,7 +190,7 @@ export class EngineHost implements EngineHostApi {
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
     const generation: Partial<Generation> = {};
     const stopIds = [...this.#loaded().spec.stopIds, ...(this.#tokenizer?.chatFormat.stopIds ?? [])];
-    const drawn = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
+    const drawn = generate(this.#session(sessionId), options, stopIds, () => generation.signal, this.#hold());
     const generationId = this.#nextId++;
     this.#generations.set(generationId, Object.assign(generation, { drawn, signal: undefined }));
     return generationId;
@@ -177,6 +203,15 @@ export class EngineHost implements EngineHostApi {
       generation.signal = signal;
       return (await generation.drawn.next()).value;
     });
+  }
+
+  /** What holds texts to constraints, over the model's own vocabulary. */
+  #hold(): Hold | undefined {
+    const tokenizer = this.#tokenizer;
+    if (!tokenizer) return undefined;
+    const { vocabSize } = this.#loaded().spec;
+    this.#grammars ??= new GrammarClient(this.#place, () => tokenBytes(tokenizer, vocabSize));
+    return this.#grammars.hold;
   }
 
   async generateReturn(generationId: number): Promise<void> {
@@ -267,6 +302,7 @@ export class EngineHost implements EngineHostApi {
   async dispose(): Promise<Readonly<Record<string, number>>> {
     this.#calls.cancelAll();
     this.#warming.abort();
+    this.#grammars?.close();
     await this.#noteUses().catch(() => {}); // a hint for the next visit
     this.#engine?.dispose();
     await this.#io?.close().catch(() => {}); // what could not be stored is fetched again
@@ -303,7 +339,7 @@ export class EngineHost implements EngineHostApi {
   }
 
   #answers(): Responses {
-    this.#responses ??= new Responses(createChat(this.#loaded(), this.#tokenizer));
+    this.#responses ??= new Responses(createChat(this.#loaded(), this.#tokenizer, this.#hold()));
     return this.#responses;
   }
 

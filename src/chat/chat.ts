@@ -6,6 +6,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { Session } from "../engine/session.ts";
 import { UnsupportedError } from "../errors.ts";
 import { generate } from "../generate/generate.ts";
+import type { Hold } from "../grammar/types.ts";
 import type { ModelTokenizer } from "../tokenizer/load.ts";
 import { type ChunkMaker, chatChunks, textChunks } from "./chunks.ts";
 import type { Draw, DrawSession } from "./drawing.ts";
@@ -115,7 +116,7 @@ export class Chat<S extends DrawSession> {
 }
 
 /** A chat over an engine, which keeps as many sessions between requests as the engine's memory plan reserves. */
-export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined): Chat<Session> {
+export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined, hold?: Hold): Chat<Session> {
   const { spec } = engine;
   const sessions: SessionSource<Session> = {
     make: () => engine.createSession(),
@@ -129,7 +130,7 @@ export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined
     contextLength: engine.reservedContext,
     sessions,
     keep: engine.reservedSessions,
-    draw: generate,
+    draw: (session, settings, stopIds, signal) => generate(session, settings, stopIds, signal, hold),
   });
 }
 

@@ -2,6 +2,7 @@
  * What may cross the worker border, and what a page sees: plain, structured-cloneable data only. No tensor, GPU object
  * or raw configuration is here.
  */
+import type { DeviceTrial } from "../engine/run-answer.ts";
 import type { GenerateSettings } from "../generate/settings.ts";
 import type { PolicyName } from "../pager/policy.ts";
 
@@ -16,6 +17,19 @@ export type {
   StorageShare,
 } from "../engine/describe.ts";
 export type { ModelInspection } from "../engine/inspect.ts";
+export type {
+  Assumption,
+  DeviceTrial,
+  DiskFacts,
+  ExpectedSpeed,
+  FirstToken,
+  ReasonCode,
+  Remark,
+  RunAnswer,
+  Verdict,
+  WarningCode,
+} from "../engine/run-answer.ts";
+export type { DeviceSpeed, LinkSpeed, SpeedEstimate } from "../engine/run-estimate.ts";
 export type {
   AdapterSummary,
   Advice,
@@ -147,6 +161,16 @@ export interface InspectOptions {
   /** As for `loadModel`. */
   readonly stallTimeoutMs?: number;
   /** Ends the inspection: `AbortError`. */
+  readonly signal?: AbortSignal;
+  /** As for `loadModel`. */
+  readonly workerUrl?: string | URL;
+}
+
+/** What `canRun` reckons with. */
+export interface RunOptions extends DeviceTrial {
+  /** As for `loadModel`. */
+  readonly stallTimeoutMs?: number;
+  /** Ends the trial: `AbortError`. */
   readonly signal?: AbortSignal;
   /** As for `loadModel`. */
   readonly workerUrl?: string | URL;

@@ -126,7 +126,7 @@ export class Session {
     this.#check();
     return this.#host.exclusiveDraw((queued) =>
       this.#accounted(async () => {
-        if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
+        this.#checkBegun();
         const { steps, parts } = this.#host;
         const { decode } = await this.#steps.plans();
         const position = this.length - 1;
@@ -153,7 +153,34 @@ export class Session {
     );
   }
 
-  /** Appends a token that `sampleNext` drew; the next step computes it, by the decode path. */
+  /**
+   * Logits [vocab] that the token after the timeline is drawn from; nothing is appended. What the GPU has of them is not
+   * computed again, and a step that was queued ahead is dropped. @throws UsageError when the timeline is empty.
+   */
+  async nextLogits(signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
+    this.#check();
+    return this.#host.exclusive(() =>
+      this.#accounted(async () => {
+        this.#checkBegun();
+        const { steps, parts } = this.#host;
+        const timeline = this.#timeline;
+        const position = this.length - 1;
+        const span = { buffer: this.#logits, offset: 0, bytes: this.vocabSize * 4 };
+        await this.#steps.catchUp(position, signal);
+        if (!timeline.logitsFresh || timeline.computed < this.length) {
+          if (timeline.phaseAt(position) === "decode") {
+            return new Float32Array(await this.#steps.decodeOne(position, [span], signal));
+          }
+          await this.#steps.prefillRun(position, this.length, signal);
+        }
+        const logits = new Float32Array(await parts.gpu.queue.submitAndRead([], [span]));
+        steps.tokenDrawn();
+        return logits;
+      }),
+    );
+  }
+
+  /** Appends a token that was drawn; the next step computes it, by the decode path. */
   append(id: number): void {
     this.#checkRoom([id]);
     this.#timeline.append([id], "decode");
@@ -247,6 +274,10 @@ export class Session {
 
   #check(): void {
     if (this.#disposed) throw new UsageError("This session was disposed. Create another one.", { code: "disposed" });
+  }
+
+  #checkBegun(): void {
+    if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
   }
 
   #checkRoom(ids: readonly number[]): void {

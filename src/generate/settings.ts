@@ -3,18 +3,10 @@
  * tokens until the model stops; whatever needs more than the GPU's own draw says so in `needsLogits`.
  */
 import { UsageError } from "../errors.ts";
+import type { Constraint } from "../grammar/types.ts";
 import { show } from "../util/show.ts";
 
-/** What the text must be. Ids of special tokens are no part of it, and white space in JSON is free. */
-export type Constraint =
-  /** Any JSON object. */
-  | { readonly type: "json_object" }
-  /** JSON that holds to a JSON schema, given as the parsed schema. */
-  | { readonly type: "json_schema"; readonly schema: Readonly<Record<string, unknown>> | boolean }
-  /** Text that the whole of an ECMAScript pattern matches, flags and look-around excepted. */
-  | { readonly type: "regex"; readonly pattern: string }
-  /** Text of a grammar: rules `name ::= …` with quotes, `[classes]`, `|`, `*`, `+`, `?`; `root` is the whole. */
-  | { readonly type: "ebnf"; readonly grammar: string };
+export type { Constraint } from "../grammar/types.ts";
 
 /** Where thoughts begin and end, as ids, and how long they may be. */
 export interface ThinkingSettings {
@@ -67,7 +59,11 @@ export interface GenerateSettings {
    * that of the logits before anything here changes them. Default: none is computed.
    */
   readonly topLogprobs?: number | undefined;
-  /** What the answer must be. Thoughts are free of it. */
+  /**
+   * What the answer must be; thoughts are free of it. The model's stop ids are drawn only where the text may end, and the
+   * generation ends with "stop" when nothing may follow. White space in JSON is at most a space, or a line break and 32
+   * spaces or tabs. Properties and items that a schema does not name come only where it says so itself.
+   */
   readonly constraint?: Constraint | undefined;
   readonly thinking?: ThinkingSettings | undefined;
 }
@@ -176,4 +172,12 @@ function demandId(name: string, id: number, vocabSize: number): void {
 
 function demand(name: string, value: unknown, ok: boolean, expected: string): void {
   if (!ok) throw new UsageError(`${name} is ${value}; expected ${expected}.`);
+}
+
+/** Whether a draw needs the logits on the host: the GPU's own knows temperature, top-k and top-p. */
+export function needsLogits(settings: CheckedSettings): boolean {
+  const { minP, presencePenalty, frequencyPenalty, repetitionPenalty, logitBias, topLogprobs, constraint } = settings;
+  const shaped = presencePenalty !== 0 || frequencyPenalty !== 0 || repetitionPenalty !== 1 || logitBias.size > 0;
+  const cut = minP > 0 && settings.temperature > 0;
+  return shaped || cut || topLogprobs !== undefined || constraint !== undefined;
 }
