@@ -32,6 +32,11 @@ export class DeviceWeights {
     return matrix;
   }
 
+  /** The same; `undefined` before it is loaded. */
+  known(ref: TensorRef): DeviceMatrix | undefined {
+    return this.#matrices.get(keyOf(ref));
+  }
+
   /** A vector [n] f32, padded with zeros to whole quads; `undefined` where the model has none. */
   vector(ref: TensorRef): LedgerBuffer | undefined {
     return this.#vectors.get(keyOf(ref));
@@ -58,6 +63,7 @@ export function deviceWeightBytes(weights: WeightMap, maxBindingBytes: number): 
 
 /**
  * Reads every dense tensor onto the GPU. `onBytes` hears the GPU bytes of each piece as it lands.
+ * @param into weights whose buffers are there, but were lost their content: they are filled again.
  * @throws SourceError when bytes do not arrive; DeviceError when the GPU refuses memory; `AbortError`.
  */
 export async function loadDeviceWeights(
@@ -65,16 +71,16 @@ export async function loadDeviceWeights(
   weights: WeightMap,
   signal: AbortSignal | undefined,
   onBytes: (bytes: number) => void,
+  into = new DeviceWeights(),
 ): Promise<DeviceWeights> {
-  const loaded = new DeviceWeights();
   const load = async ({ ref, shape }: WeightMap["dense"][number]): Promise<void> => {
-    if (shape.length === 1) loaded.add(ref, await loadVector(gpu, weights, ref, signal, onBytes));
-    else loaded.add(ref, await loadMatrix(gpu, weights, ref, signal, onBytes));
+    if (shape.length === 1) into.add(ref, await loadVector(gpu, weights, ref, signal, onBytes, into.vector(ref)));
+    else into.add(ref, await loadMatrix(gpu, weights, ref, signal, onBytes, into.known(ref)));
   };
   for (let first = 0; first < weights.dense.length; first += PARALLEL_TENSORS) {
     await Promise.all(weights.dense.slice(first, first + PARALLEL_TENSORS).map(load));
   }
-  return loaded;
+  return into;
 }
 
 const PARALLEL_TENSORS = 6; // what browsers give one HTTP/1.1 host
@@ -85,10 +91,11 @@ async function loadVector(
   ref: TensorRef,
   signal: AbortSignal | undefined,
   onBytes: (bytes: number) => void,
+  known: LedgerBuffer | undefined,
 ): Promise<LedgerBuffer> {
   const values = await weights.readVector(ref, signal);
   signal?.throwIfAborted();
-  const buffer = gpu.ledger.create("dense", keyOf(ref), values.byteLength, STORAGE_USAGE);
+  const buffer = known ?? gpu.ledger.create("dense", keyOf(ref), values.byteLength, STORAGE_USAGE);
   gpu.queue.write(buffer, 0, values);
   onBytes(buffer.bytes);
   return buffer;
@@ -100,6 +107,7 @@ async function loadMatrix(
   ref: TensorRef,
   signal: AbortSignal | undefined,
   onBytes: (bytes: number) => void,
+  known: DeviceMatrix | undefined,
 ): Promise<DeviceMatrix> {
   const layout = weights.matrix(ref);
   const shards: EmbedShard[] = [];
@@ -107,9 +115,8 @@ async function loadMatrix(
     const bytes = await weights.readMatrixRows(ref, rowStart, rows, signal);
     signal?.throwIfAborted();
     const label = `${keyOf(ref)} from row ${rowStart}`;
-    const buffer = await gpu.ledger.checked(label, () =>
-      gpu.ledger.create("dense", label, bytes.byteLength, STORAGE_USAGE),
-    );
+    const make = () => gpu.ledger.create("dense", label, bytes.byteLength, STORAGE_USAGE);
+    const buffer = known?.[shards.length]?.buffer ?? (await gpu.ledger.checked(label, make));
     gpu.queue.write(buffer, 0, bytes);
     onBytes(buffer.bytes);
     shards.push({ dtype: layout.dtype, rows, quadsPerRow: layout.quadsPerRow, rowStart, buffer });

@@ -72,7 +72,7 @@ export function planMemory(needs: MemoryNeeds, kvBytes: number, budgetBytes: num
     throw new UsageError(`gpuBudgetBytes is ${budgetBytes}; give a positive number of bytes.`);
   }
   const fixed = needs.denseBytes + needs.scratchBytes + kvBytes;
-  const topK = Math.max(0, ...needs.layers.map((layer) => layer.topK));
+  const topK = leastSlots(needs);
   const most = Math.max(0, ...needs.layers.map((layer) => layer.geometry.maxSlots));
   const minBudgetBytes = fixed + slotBytes(needs, topK);
   const fullBudgetBytes = fixed + slotBytes(needs, most);
@@ -99,6 +99,18 @@ export function planMemory(needs: MemoryNeeds, kvBytes: number, budgetBytes: num
     slotsPerLayer: slots,
     expertsPerLayer: Math.max(0, ...needs.layers.map((layer) => layer.numExperts)),
   };
+}
+
+/** The fewest slots a layer with which a token can be computed. */
+export function leastSlots({ layers }: MemoryNeeds): number {
+  return Math.max(0, ...layers.map((layer) => layer.topK));
+}
+
+/** `plan` with `slots` slots a layer, and the budget that they come to. */
+export function withSlots(needs: MemoryNeeds, plan: MemoryPlan, slots: number): MemoryPlan {
+  const bytes = slotBytes(needs, slots);
+  const budgetBytes = plan.denseBytes + plan.scratchBytes + plan.kvBytes + bytes;
+  return { ...plan, budgetBytes, slotBytes: bytes, slotsPerLayer: slots };
 }
 
 function slotBytes({ layers }: MemoryNeeds, slots: number): number {

@@ -17,10 +17,10 @@ import type { ResponseStats, Stats } from "./types.ts";
 /** What a session needs of the engine that made it. */
 export interface SessionHost extends StepsHost {
   stats(): Stats;
-  /** Runs `task` when every earlier one has ended. */
-  exclusive<T>(task: () => Promise<T>): Promise<T>;
+  /** Runs `task` when every earlier one has ended, and again when the device is lost under it. */
+  exclusive<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T>;
   /** The same for a task that takes the step queued last, if there is one; other tasks find it dropped. */
-  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T>;
+  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /** Keeps `step` for the next task. */
   keepQueued(step: QueuedStep): void;
   forget(session: Session): void;
@@ -109,32 +109,35 @@ export class Session {
    */
   async sampleNext(sampling: Sampling, signal?: AbortSignal, more = false): Promise<number> {
     this.#check();
-    return this.#host.exclusiveDraw((queued) =>
-      this.#accounted(async () => {
-        if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
-        const { steps, parts } = this.#host;
-        const { decode } = await this.#steps.plans();
-        const position = this.length - 1;
-        if (queued && this.#continues(queued, decode, sampling)) {
-          return this.#finishDraw(queued.step, sampling, signal, more);
-        }
-        if (queued) await steps.drop(queued.step);
-        await this.#steps.catchUp(position, signal);
-        const timeline = this.#timeline;
-        if (!timeline.logitsFresh || timeline.computed < this.length) {
-          if (timeline.phaseAt(position) === "decode") {
-            signal?.throwIfAborted();
-            const step = this.#startDraw(decode, timeline.tokenAt(position), position, sampling);
-            return this.#finishDraw(step, sampling, signal, more);
+    return this.#host.exclusiveDraw(
+      (queued) =>
+        this.#accounted(async () => {
+          if (this.length === 0)
+            throw new UsageError("There is nothing to continue: prefill at least one token first.");
+          const { steps, parts } = this.#host;
+          const { decode } = await this.#steps.plans();
+          const position = this.length - 1;
+          if (queued && this.#continues(queued, decode, sampling)) {
+            return this.#finishDraw(queued.step, sampling, signal, more);
           }
-          await this.#steps.prefillRun(position, this.length, signal);
-        }
-        parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
-        unhalt(parts);
-        const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
-        steps.tokenDrawn();
-        return id;
-      }),
+          if (queued) await steps.drop(queued.step);
+          await this.#steps.catchUp(position, signal);
+          const timeline = this.#timeline;
+          if (!timeline.logitsFresh || timeline.computed < this.length) {
+            if (timeline.phaseAt(position) === "decode") {
+              signal?.throwIfAborted();
+              const step = this.#startDraw(decode, timeline.tokenAt(position), position, sampling);
+              return this.#finishDraw(step, sampling, signal, more);
+            }
+            await this.#steps.prefillRun(position, this.length, signal);
+          }
+          parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
+          unhalt(parts);
+          const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
+          steps.tokenDrawn();
+          return id;
+        }),
+      signal,
     );
   }
 
@@ -142,6 +145,11 @@ export class Session {
   append(id: number): void {
     this.#checkRoom([id]);
     this.#timeline.append([id], "decode");
+  }
+
+  /** @internal Its cache was lost with its device: the next step computes the timeline again. */
+  forgetCache(): void {
+    this.#timeline.forget();
   }
 
   dispose(): void {
@@ -154,24 +162,26 @@ export class Session {
 
   #append(ids: readonly number[], phase: Phase, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
     this.#checkRoom(ids);
-    return this.#host.exclusive(() =>
-      this.#accounted(async () => {
-        this.#checkRoom(ids);
-        const start = this.length;
-        if (phase === "prefill" && this.#timeline.phaseAt(start - 1) !== "prefill") this.#response = undefined;
-        this.#timeline.append(ids, phase);
-        try {
-          await this.#steps.catchUp(start, signal);
-          if (phase === "prefill") this.#host.steps.prefillBegan();
-          const span = { buffer: this.#logits, offset: 0, bytes: this.#host.parts.spec.vocabSize * 4 };
-          if (phase === "decode") return new Float32Array(await this.#steps.decodeOne(start, [span], signal));
-          await this.#steps.prefillRun(start, this.length, signal);
-          return new Float32Array(await this.#host.parts.gpu.queue.submitAndRead([], [span]));
-        } catch (error) {
-          if (!this.#disposed) this.rewind(start); // a step that failed leaves the timeline as it was
-          throw error;
-        }
-      }),
+    return this.#host.exclusive(
+      () =>
+        this.#accounted(async () => {
+          this.#checkRoom(ids);
+          const start = this.length;
+          if (phase === "prefill" && this.#timeline.phaseAt(start - 1) !== "prefill") this.#response = undefined;
+          this.#timeline.append(ids, phase);
+          try {
+            await this.#steps.catchUp(start, signal);
+            if (phase === "prefill") this.#host.steps.prefillBegan();
+            const span = { buffer: this.#logits, offset: 0, bytes: this.#host.parts.spec.vocabSize * 4 };
+            if (phase === "decode") return new Float32Array(await this.#steps.decodeOne(start, [span], signal));
+            await this.#steps.prefillRun(start, this.length, signal);
+            return new Float32Array(await this.#host.parts.gpu.queue.submitAndRead([], [span]));
+          } catch (error) {
+            if (!this.#disposed) this.rewind(start); // a step that failed leaves the timeline as it was
+            throw error;
+          }
+        }),
+      signal,
     );
   }
 

@@ -63,7 +63,10 @@ export class Steps {
 
   /** Sees a started decode step through. @returns the bytes of its reads. */
   async finish(step: StartedStep, signal: AbortSignal | undefined): Promise<ArrayBuffer> {
-    signal?.throwIfAborted();
+    if (signal?.aborted) {
+      await step.round.catch(() => {}); // its read-back holds memory that the next step's would come on top of
+      signal.throwIfAborted();
+    }
     const start = Math.max(step.startedAt, this.#lastDecodeEnd);
     const clock = new StepClock(start, this.#watched);
     const { queue } = this.#parts.gpu;
@@ -89,6 +92,12 @@ export class Steps {
   /** What a quarter more or fewer slots would do, as decoded tokens have chosen of late. */
   advice(slotsPerLayer: number): Advice {
     return this.#governor.advise(slotsPerLayer, this.#late.picks > 0 ? this.#late.hits / this.#late.picks : undefined);
+  }
+
+  /** What was resident is not any more. */
+  deviceLost(): void {
+    this.counts.deviceLosses += 1;
+    this.#cleanRun = 0;
   }
 
   /** Whether the last steps were clean, so that the next one may be queued before it is known whether this one is. */

@@ -94,6 +94,13 @@ export class Timeline {
     this.#logitsFresh = false;
   }
 
+  /** Nothing is in the cache any more. */
+  forget(): void {
+    this.#computed = 0;
+    this.#written = 0;
+    this.#logitsFresh = false;
+  }
+
   /** A step up to `end` writes into the rings from its first layer on, whether or not it comes to its end. */
   begins(end: number): void {
     this.#written = Math.max(this.#written, end);
