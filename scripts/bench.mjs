@@ -83,7 +83,7 @@ async function measure(address, live) {
     await page.waitForFunction("globalThis.octavoBench || globalThis.octavoBenchError", null, { timeout: LIMIT_MS });
     const error = await page.evaluate("globalThis.octavoBenchError");
     if (error) throw new Error(String(error));
-    /** @type {import("../demo/bench-measure.ts").BenchFigures} */
+    /** @type {import("../demo/bench/bench-measure.ts").BenchFigures} */
     const figures = await page.evaluate("globalThis.octavoBench");
     return { ...figures, browser: browser.version(), heapPeak: heaps() };
   } finally {
@@ -110,9 +110,9 @@ const mib = (/** @type {number} */ bytes) => `${(bytes / 2 ** 20).toFixed(1)} Mi
 /** @param {Awaited<ReturnType<typeof run>>} figures */
 function print(figures) {
   console.log(`\n${figures.model} on ${figures.adapter}, Chromium ${figures.browser}`);
-  console.log(`load                ${figures.loadMs.toFixed(0)} ms`);
+  console.log(`load                ${(figures.loadMs ?? 0).toFixed(0)} ms`);
   console.log(
-    `first token         ${figures.warmFirstTokenMs.toFixed(0)} ms, cold ${figures.coldFirstTokenMs.toFixed(0)} ms`,
+    `first token         ${figures.warmFirstTokenMs.toFixed(0)} ms, cold ${(figures.coldFirstTokenMs ?? 0).toFixed(0)} ms`,
   );
   console.log(`prefill             ${figures.prefillPerSecond.toFixed(1)} tok/s over ${figures.prefillTokens} tokens`);
   const rows = figures.residencies.map((at) => ({

@@ -221,7 +221,7 @@ function readSources() {
   const paths = ["src", "workers", "demo"].flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" }).map((name) => `${folder}/${name}`),
   );
-  const sources = paths.map((path) => path.replaceAll("\\", "/")).filter((path) => path.endsWith(".ts"));
+  const sources = paths.map((path) => path.replaceAll("\\", "/")).filter((path) => /\.tsx?$/.test(path));
   return new Map(sources.map((path) => [path, readFileSync(join(ROOT, path), "utf8")]));
 }
 

@@ -39,13 +39,14 @@ function single(...commands) {
 /**
  * A tier of vitest tests, which are counted one by one.
  * @param {string} project
+ * @param {string[]} more of its arguments
  * @returns {() => Count}
  */
-function vitest(project) {
+function vitest(project, ...more) {
   return () => {
     const file = join(reports, `${project}.json`);
     const reporters = ["--reporter=default", "--reporter=./test/gpu-reporter.ts", "--reporter=json"];
-    const args = ["run", "--project", project, ...reporters, `--outputFile.json=${file}`];
+    const args = ["run", "--project", project, ...more, ...reporters, `--outputFile.json=${file}`];
     const ok = runNode(["node_modules/vitest/vitest.mjs", ...args]);
     try {
       return countReport(JSON.parse(readFileSync(file, "utf8")), ok);
@@ -60,8 +61,9 @@ const TIERS = {
   typecheck: single(["node_modules/typescript/bin/tsc", "--noEmit"]),
   lint: single(["scripts/check-imports.mjs"], ["node_modules/@biomejs/biome/bin/biome", "ci", "--error-on-warnings"]),
   build: single(["scripts/build.mjs"]), // the e2e tests drive what it makes
-  unit: vitest("unit"),
-  shaders: vitest("shaders"),
+  // On every core; by itself vitest leaves one unused.
+  unit: vitest("unit", "--maxWorkers=100%"),
+  shaders: vitest("shaders", "--maxWorkers=100%"),
   gpu: vitest("gpu"),
   e2e: vitest("e2e"),
 };

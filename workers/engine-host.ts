@@ -109,6 +109,7 @@ export class EngineHost implements EngineHostApi {
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
       } catch (error) {
         gpu.destroy();
+        await io.close().catch(() => {}); // what has come is kept on disk, and the next attempt goes on from there
         throw error;
       }
       this.#gpu = gpu;

@@ -51,11 +51,13 @@ async function ready(page: Page): Promise<void> {
 }
 
 async function sample(page: Page, settings: Readonly<Record<string, string>>): Promise<void> {
-  await page.locator("#sampling summary").click();
+  await page.locator("#tab-settings").click();
   for (const [id, value] of Object.entries(settings)) await page.locator(`#${id}`).fill(value);
+  await page.locator("#tab-chat").click();
 }
 
 async function begin(page: Page, beginning: string): Promise<void> {
+  await page.locator("#tab-chat").click();
   await page.locator("#beginning").fill(beginning);
   await page.locator("#beginning").press("Enter");
 }
@@ -143,7 +145,7 @@ describe("the demo", () => {
     expect(await answer(page)).toBe(stopped);
     await page.locator("#further").click();
     expect((await longerThan(page, stopped.length)).startsWith(stopped)).toBe(true);
-    await page.keyboard.press("Escape");
+    await page.locator("#stop").click();
     await page.locator("#restart").click();
     expect(await page.locator("#beginning").inputValue()).toBe(GOLDEN.prompt);
     await page.locator(".chip").last().click();
@@ -165,7 +167,7 @@ describe("the demo", () => {
 
   test("names the error of a bad address, and keeps the model that is open", async () => {
     const { page, close } = await openReady("", { expectedErrors: [/404/] });
-    await page.locator("#source summary").click();
+    await page.locator("#tab-models").click();
     await page.locator("#url").fill("models/nowhere.gguf");
     await page.locator("#url").press("Enter");
     await page.locator(".notice").waitFor();
@@ -190,7 +192,7 @@ describe("the demo", () => {
     const { page, close } = await openReady(`?model=${MODEL}`);
     expect(await text(page, "#model-name")).toBe("octavo-tales-q8_0.gguf");
     const before = server.requests.length;
-    await page.locator("#source summary").click();
+    await page.locator("#tab-models").click();
     await page.locator("#url").fill(MODEL);
     await page.locator("#url").press("Enter");
     await page.locator("#card").waitFor();
@@ -206,6 +208,7 @@ describe("the demo", () => {
     await expect.poll(() => page.locator("#budget-range").inputValue(), SLOW).toBe("50");
     await ready(page);
     expect(await slots(page)).toBe(32);
+    await page.locator("#tab-models").click();
     await page.locator("#files").setInputFiles(join(ROOT, "demo/public", MODEL));
     await page.locator("#card-budgets input").first().check();
     await page.locator("#card-load").click();
@@ -220,7 +223,7 @@ describe("the demo", () => {
     const { page, close } = await openReady("", { viewport: { width: 390, height: 844 } });
     expect(await overflow(page)).toBe(0);
     await sample(page, {});
-    await page.locator("#source summary").click();
+    await page.locator("#tab-models").click();
     expect(await overflow(page)).toBe(0);
     await begin(page, GOLDEN.prompt);
     await longerThan(page, 15);
@@ -283,8 +286,6 @@ function watchLoadBytes(): void {
 /** Runs in the page: records how long the answer is whenever it grows. */
 function watchAnswer(): void {
   window.answerLengths = [];
-  const target = document.getElementById("answer-text");
-  if (!target) throw new Error("The page has no answer.");
-  const note = () => window.answerLengths.push(target.textContent.length);
-  new MutationObserver(note).observe(target, { subtree: true, childList: true, characterData: true });
+  const note = () => window.answerLengths.push(document.getElementById("answer-text")?.textContent.length ?? 0);
+  new MutationObserver(note).observe(document, { subtree: true, childList: true, characterData: true });
 }

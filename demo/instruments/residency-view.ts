@@ -3,8 +3,8 @@
  * well as a colour (absent: a stub; resident; chosen: taller; just fetched: a cap above either; evicted: hollow), so
  * the picture reads without colour. Frames are drawn only while something changes.
  */
-import type { ResidencyLayer, StepEvent } from "../src/index.ts";
-import { byId, setText } from "./dom.ts";
+import type { ResidencyLayer, StepEvent } from "../../src/index.ts";
+import { setText } from "../dom.ts";
 import { type Cell, countResident, MARK_MS, ResidencyState, type Shelf } from "./residency-state.ts";
 import { cellAt, layOut, type ShelfLayout } from "./shelf-layout.ts";
 
@@ -31,12 +31,33 @@ interface Box {
   readonly height: number;
 }
 
+/** The elements that the view draws into; it makes none. */
+export interface ResidencyElements {
+  readonly canvas: HTMLCanvasElement;
+  /** Around the canvas; scrolls where the shelves are many. */
+  readonly scroll: HTMLElement;
+  readonly summary: HTMLElement;
+  /** Says what is under the pointer. */
+  readonly cell: HTMLElement;
+}
+
+/** A step that is over, and who was resident before and after it. */
+export interface PastStep {
+  readonly event: StepEvent;
+  readonly before: readonly ResidencyLayer[];
+  readonly after: readonly ResidencyLayer[];
+}
+
 export class ResidencyView {
-  readonly #canvas = byId("shelf-canvas", HTMLCanvasElement);
-  readonly #scroll = byId("shelf-scroll", HTMLElement);
-  readonly #summary = byId("shelf-summary", HTMLElement);
-  readonly #cellText = byId("shelf-cell", HTMLElement);
+  readonly #canvas: HTMLCanvasElement;
+  readonly #scroll: HTMLElement;
+  readonly #summary: HTMLElement;
+  readonly #cellText: HTMLElement;
+  readonly #ended = new AbortController();
+  readonly #resized = new ResizeObserver(() => this.#resize());
   readonly #state = new ResidencyState();
+  /** What is shown instead while the reader looks back. */
+  #past: ResidencyState | null = null;
   readonly #still = matchMedia("(prefers-reduced-motion: reduce)");
   #layout: ShelfLayout = layOut(300, 0, 0);
   #palette: Palette | null = null;
@@ -44,14 +65,27 @@ export class ResidencyView {
   #activeUntil = 0;
   #summaryAt = -Infinity;
 
-  constructor() {
-    new ResizeObserver(() => this.#resize()).observe(this.#scroll);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  constructor({ canvas, scroll, summary, cell }: ResidencyElements) {
+    this.#canvas = canvas;
+    this.#scroll = scroll;
+    this.#summary = summary;
+    this.#cellText = cell;
+    const { signal } = this.#ended;
+    this.#resized.observe(scroll);
+    const repaint = () => {
       this.#palette = null;
       this.#wake();
-    });
-    this.#canvas.addEventListener("pointermove", (event) => this.#point(event));
-    this.#canvas.addEventListener("pointerleave", () => setText(this.#cellText, ""));
+    };
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint, { signal });
+    canvas.addEventListener("pointermove", (event) => this.#point(event), { signal });
+    canvas.addEventListener("pointerleave", () => setText(this.#cellText, ""), { signal });
+  }
+
+  /** Draws and listens no more. */
+  dispose(): void {
+    this.#ended.abort();
+    this.#resized.disconnect();
+    cancelAnimationFrame(this.#frame);
   }
 
   get residents(): number {
@@ -68,6 +102,26 @@ export class ResidencyView {
     setText(this.#cellText, "");
     this.#resize();
     this.#wake(true);
+  }
+
+  /** Who is resident now. */
+  snapshot(): ResidencyLayer[] {
+    return this.#state.shelves.map(({ layer, cells }) => ({ layer, resident: cells.map((cell) => cell.resident) }));
+  }
+
+  /** Shows an earlier step with its marks; `null` shows what is now. */
+  lookBack(step: PastStep | null): void {
+    this.#past = step ? new ResidencyState() : null;
+    if (step) {
+      this.#past?.reset(step.before);
+      this.#past?.apply(step.event, 0);
+      this.#past?.sync(step.after, 0);
+    }
+    this.#wake(true);
+  }
+
+  get #shown(): ResidencyState {
+    return this.#past ?? this.#state;
   }
 
   /** The same model after a change of budget, or to be sure. */
@@ -99,8 +153,8 @@ export class ResidencyView {
   #resize(): void {
     const width = this.#scroll.clientWidth;
     if (width === 0) return;
-    const cells = Math.max(0, ...this.#state.shelves.map((shelf) => shelf.cells.length));
-    this.#layout = layOut(width, this.#state.shelves.length, cells);
+    const cells = Math.max(0, ...this.#shown.shelves.map((shelf) => shelf.cells.length));
+    this.#layout = layOut(width, this.#shown.shelves.length, cells);
     const scale = window.devicePixelRatio || 1;
     this.#canvas.width = Math.round(this.#layout.width * scale);
     this.#canvas.height = Math.round(this.#layout.height * scale);
@@ -122,7 +176,7 @@ export class ResidencyView {
     const scale = this.#canvas.width / this.#layout.width;
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, this.#layout.width, this.#layout.height);
-    this.#state.shelves.forEach((shelf, index) => {
+    this.#shown.shelves.forEach((shelf, index) => {
       this.#drawShelf(context, palette, shelf, index * this.#layout.shelfHeight, now);
     });
     if (now < this.#activeUntil) this.#frame = requestAnimationFrame(() => this.#draw());
@@ -168,22 +222,27 @@ export class ResidencyView {
 
   /** Strength of a mark of this age: full at first, then fading; without motion it is there or it is not. */
   #mark(age: number): number {
+    if (this.#past) return age < Number.POSITIVE_INFINITY ? 1 : 0; // what is looked back at does not fade
     if (age >= MARK_MS) return 0;
     return this.#still.matches ? 1 : Math.min(1, 1.6 * (1 - age / MARK_MS));
   }
 
   #summarise(now: number): void {
     this.#summaryAt = now;
-    const { residents, experts, shelves } = this.#state;
+    const { residents, experts, shelves } = this.#shown;
     if (experts === 0) {
       setText(this.#summary, "One spine for every expert, one shelf for every layer that has them.");
       this.#canvas.setAttribute("aria-label", "No model is loaded yet.");
       return;
     }
-    setText(this.#summary, `${residents} of ${experts} are there now: one spine an expert, one shelf a layer.`);
+    setText(
+      this.#summary,
+      `${residents} of ${experts} ${this.#past ? "were there then" : "are there now"}: one spine an expert, one shelf a layer.`,
+    );
     const layers = shelves.slice(0, 48).map((shelf) => {
       const chosen = shelf.cells.filter((cell) => cell.chosen).length;
-      const marked = (at: "fetchedAt" | "evictedAt") => shelf.cells.filter((cell) => now - cell[at] < MARK_MS).length;
+      const marked = (at: "fetchedAt" | "evictedAt") =>
+        shelf.cells.filter((cell) => this.#mark(now - cell[at]) > 0).length;
       return (
         `Layer ${shelf.layer}: ${countResident(shelf)} of ${shelf.cells.length} resident, ${chosen} chosen now, ` +
         `${marked("fetchedAt")} just fetched, ${marked("evictedAt")} just evicted.`
@@ -194,7 +253,7 @@ export class ResidencyView {
 
   #point(event: PointerEvent): void {
     const at = cellAt(this.#layout, event.offsetX, event.offsetY);
-    const shelf = at ? this.#state.shelves[at.shelf] : undefined;
+    const shelf = at ? this.#shown.shelves[at.shelf] : undefined;
     const cell = at && shelf ? shelf.cells[at.expert] : undefined;
     if (!at || !shelf || !cell) {
       setText(this.#cellText, "");

@@ -2,7 +2,7 @@
  * Who is on the GPU, for the picture: one cell per expert of every MoE layer, fed by snapshots and step events. Plain
  * state with times in milliseconds; drawing is the view's business.
  */
-import type { ResidencyLayer, StepEvent } from "../src/index.ts";
+import type { ResidencyLayer, StepEvent } from "../../src/index.ts";
 
 /** How long a fetched or evicted expert is marked. */
 export const MARK_MS = 600;

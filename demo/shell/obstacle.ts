@@ -2,8 +2,6 @@
  * What is missing when there is no WebGPU, and what to do about it. Three cases are told apart: a page that is not in
  * a secure context, a browser without WebGPU (or with it turned off), and a browser that finds no adapter.
  */
-import { byId, element } from "./dom.ts";
-
 export interface Obstacle {
   readonly title: string;
   readonly missing: string;
@@ -16,17 +14,6 @@ export async function findObstacle(): Promise<Obstacle | null> {
   if (!gpu) return window.isSecureContext ? NO_WEBGPU : NOT_SECURE;
   const adapter = await gpu.requestAdapter().catch(() => null);
   return adapter ? null : NO_ADAPTER;
-}
-
-/** Puts the explanation in the place of the page's instruments. */
-export function showObstacle(obstacle: Obstacle): void {
-  byId("main", HTMLElement).hidden = true;
-  byId("no-webgpu", HTMLElement).hidden = false;
-  byId("no-webgpu-title", HTMLElement).textContent = obstacle.title;
-  byId("no-webgpu-missing", HTMLElement).textContent = obstacle.missing;
-  const items = obstacle.remedies.map((remedy) => element("li", "", remedy));
-  byId("no-webgpu-remedies", HTMLElement).replaceChildren(...items);
-  byId("adapter", HTMLElement).textContent = "none";
 }
 
 const NOT_SECURE: Obstacle = {

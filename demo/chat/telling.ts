@@ -3,8 +3,8 @@
  * Text is decoded from all ids so far and the prompt's text is cut off the front, so a character made of several
  * tokens appears once it is whole.
  */
-import type { Model, Session } from "../src/index.ts";
-import type { Sampling } from "./settings.ts";
+import type { Model, Session } from "../../src/index.ts";
+import type { Sampling } from "../settings/settings.ts";
 
 /** Why the model paused: the token limit, a stop token, a full context, or the reader. */
 export type Ending = "length" | "story" | "context" | "stopped";
