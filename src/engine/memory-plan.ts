@@ -51,10 +51,14 @@ function paramsBytes({ attention, mlp }: LayerSpec): number {
   return (24 + wide + latent + shared) * 256;
 }
 
-/** The largest read-back: a decode step's routing, logits and id, or a chunk's routing; and that of a step queued behind. */
+/** The largest read-back that there is room for: a decode step's routing, logits and id, or a chunk's routing. */
+export function readBackBytes(sizes: Sizes): number {
+  return padded(Math.max(decodeRecordBytes(sizes) + sizes.vocab * 4 + 16, sizes.chunk * 3 * sizes.topK * 4));
+}
+
+/** The largest read-back, and that of a step queued behind. */
 function stagingBytes(sizes: Sizes): number {
-  const record = decodeRecordBytes(sizes);
-  return padded(Math.max(record + sizes.vocab * 4 + 16, sizes.chunk * 3 * sizes.topK * 4)) + padded(record + 4);
+  return readBackBytes(sizes) + padded(decodeRecordBytes(sizes) + 4);
 }
 
 /** Ledger bytes of one session: its keys and values, the rings of its short convolutions, and its logits. */

@@ -9,7 +9,7 @@ import { type EngineCounts, newCounts } from "./counters.ts";
 import { finishStep, type StartedStep, type StepRequest, startStep } from "./decode-step.ts";
 import type { HistoryReads } from "./history-reads.ts";
 import type { Parts } from "./parts.ts";
-import { type PrefillPlan, runPrefill } from "./prefill.ts";
+import { type ChunkEnd, type PrefillPlan, runPrefill } from "./prefill.ts";
 import type { Routing } from "./routing.ts";
 import { type ReachOptions, RunAhead } from "./run-ahead.ts";
 import { writeStep } from "./scratch.ts";
@@ -111,12 +111,12 @@ export class Steps {
     await step.round.catch(() => {}); // a lost device is told by the next call
   }
 
-  /** One prefill chunk of `ids` from `position`; with the logits of its last token when it is the `last` chunk. */
+  /** One prefill chunk of `ids` from `position`, with what it is to `end` in. */
   async prefill(
     plan: PrefillPlan,
     ids: readonly number[],
     position: number,
-    last: boolean,
+    end: ChunkEnd,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     signal?.throwIfAborted();
@@ -126,7 +126,8 @@ export class Steps {
     gpu.queue.write(scratch.buffers.ids, 0, new Uint32Array(ids));
     writeStep(gpu, scratch, position, ids.length);
     this.#parts.pager.advance(ids.length);
-    const routing = await runPrefill(this.#parts, plan, ids.length, last, clock, signal);
+    const routing = await runPrefill(this.#parts, plan, ids.length, end, clock, signal);
+    if (routing.length === 0) await gpu.queue.idle(); // nothing was read back, so chunks would pile up beyond an abort
     this.counts.prefillTokens += ids.length;
     this.counts.prefillMs += performance.now() - start;
     this.#book({ phase: "prefill", position, tokens: ids.length, routing, clock });

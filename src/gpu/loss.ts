@@ -40,7 +40,10 @@ export class Loss {
 
   /** What `promise` gives, or a rejection as soon as the device is gone. */
   orGone<T>(promise: Promise<T>): Promise<T> {
-    if (this.#error) return Promise.reject(this.#error);
+    if (this.#error) {
+      promise.catch(() => {}); // it fails for the same reason
+      return Promise.reject(this.#error);
+    }
     return new Promise((resolve, reject) => {
       this.#waiting.add(reject);
       promise.then(resolve, reject).finally(() => this.#waiting.delete(reject));

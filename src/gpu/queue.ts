@@ -128,6 +128,11 @@ export class Queue {
     }
   }
 
+  /** Resolves when all that was submitted and written is done. @throws DeviceError when the device is lost meanwhile. */
+  async idle(): Promise<void> {
+    await this.#loss.orGone(this.#device.queue.onSubmittedWorkDone());
+  }
+
   /** Frees the staging buffers that wait for reuse. */
   dispose(): void {
     for (const buffer of this.#staging.splice(0)) buffer.destroy();
