@@ -2,6 +2,7 @@
  * What may cross the worker border, and what a page sees: plain, structured-cloneable data only. No tensor, GPU object
  * or raw configuration is here.
  */
+import type { ModelWarning } from "../engine/types.ts";
 import type { PolicyName } from "../pager/policy.ts";
 
 export type {
@@ -18,6 +19,7 @@ export type {
   Advice,
   LayerPaging,
   MemoryPlan,
+  ModelWarning,
   ResidencyLayer,
   ResponseStats,
   Stats,
@@ -107,6 +109,8 @@ export interface LoadOptions {
   readonly stockLimits?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LoadProgress) => void;
+  /** Hears, for as long as the model lives, of what went wrong and was put right: a lost device, memory refused. */
+  readonly onWarning?: (warning: ModelWarning) => void;
   /** Silence after which a connection is cut and asked again, in milliseconds. Default 20,000. */
   readonly stallTimeoutMs?: number;
   /** URL of the engine worker, where a page's bundler or CSP needs its own copy. */
@@ -127,7 +131,21 @@ export interface InspectOptions {
 export interface SessionOptions {
   /** Most tokens the session's timeline can hold. Default: what was reserved when loading. */
   readonly contextLength?: number;
+  readonly signal?: AbortSignal;
 }
+
+export interface EmbedOptions {
+  /** Scale every vector to length 1. Default false. */
+  readonly normalize?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A session as bytes (`Session.save`), for `Model.restoreSession`. It takes, for each computed token, the bytes that a token
+ * has in the KV cache and 5 more; layers with a sliding window keep no more than their window and a chunk. Beside that some
+ * hundred bytes. It ends in a SHA-256 of all.
+ */
+export type SessionSnapshot = ArrayBuffer;
 
 /** Sampling and stopping of `Session.generate`. `temperature` 0 (default) is greedy; seeded runs repeat exactly. */
 export interface GenerateOptions {
