@@ -33,6 +33,24 @@ function library(): UserConfig {
   };
 }
 
+// The library in Node: dist/node.js, whole in itself but for Node's own modules. The caller brings the WebGPU.
+function node(): UserConfig {
+  return {
+    root: ROOT,
+    publicDir: false,
+    ssr: { noExternal: true },
+    build: {
+      ssr: "src/node.ts",
+      outDir: "dist",
+      emptyOutDir: false, // the page's half is there
+      target: "node20",
+      minify: false,
+      // Named as in the page's half, whose chunks these are again.
+      rolldownOptions: { output: { chunkFileNames: "[name]-[hash].js" } },
+    },
+  };
+}
+
 // The demo: every page of demo/, with relative addresses so that it can be hosted under any path.
 function demo(): UserConfig {
   const licences = bundledLicences();
@@ -58,4 +76,7 @@ function demo(): UserConfig {
   };
 }
 
-export default defineConfig(({ mode }) => (mode === "library" ? library() : demo()));
+export default defineConfig(({ mode }) => {
+  if (mode === "library") return library();
+  return mode === "node" ? node() : demo();
+});

@@ -1,10 +1,11 @@
 // `npm run build`: the library into dist/, then the demo into dist-demo/. `--library` or `--demo` builds one of them.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 import { ensureDependencies, ROOT } from "./install.mjs";
 
 const DIST = join(ROOT, "dist");
+const ENTRIES = ["index", "node"];
 const SPECIFIER = /(\bfrom\s*|\bimport\s*\(?\s*)"([^"]+)"/g;
 
 /**
@@ -42,23 +43,25 @@ function finishDeclaration(path, seen) {
   for (const target of next) finishDeclaration(target, seen);
 }
 
-/** @param {string} folder */
-function listDeclarations(folder) {
-  const names = readdirSync(folder, { recursive: true, encoding: "utf8" });
-  return names.filter((name) => name.endsWith(".d.ts")).map((name) => join(folder, name));
-}
-
+// The compiler also describes what the public types do not mention, such as the worker protocol: that stays behind.
 function buildTypes() {
   runNode("typescript/bin/tsc", ["-p", "tsconfig.build.json"]);
+  const source = join(DIST, ".types/src");
   /** @type {Set<string>} */
   const reachable = new Set();
-  finishDeclaration(join(DIST, "index.d.ts"), reachable);
-  // The compiler also describes what the public types do not mention, such as the worker protocol.
-  for (const path of listDeclarations(DIST)) if (!reachable.has(path)) rmSync(path);
+  for (const entry of ENTRIES) finishDeclaration(join(source, `${entry}.d.ts`), reachable);
+  for (const path of reachable) {
+    const target = join(DIST, relative(source, path));
+    mkdirSync(dirname(target), { recursive: true });
+    renameSync(path, target);
+  }
+  rmSync(join(DIST, ".types"), { recursive: true });
 }
 
 function buildLibrary() {
+  rmSync(DIST, { recursive: true, force: true });
   runNode("vite/bin/vite.js", ["build", "--mode", "library"]);
+  runNode("vite/bin/vite.js", ["build", "--mode", "node"]);
   buildTypes();
 }
 

@@ -27,11 +27,12 @@ const BELOW = {
   workers: ["generate", "engine", "tiers"],
   client: ["errors", "util"],
   index: ["client", "errors"],
+  node: ["client", "workers", "tokenizer", "sources", "errors"],
   demo: ["index"],
 };
 
 /** These see only what is written in their line: they stand on the page's side of the worker. */
-const PAGE_SIDE = ["client", "index", "demo"];
+const PAGE_SIDE = ["client", "index", "node", "demo"];
 
 /**
  * What an area may import as types only: records that cross a border.
@@ -40,6 +41,7 @@ const PAGE_SIDE = ["client", "index", "demo"];
 const TYPES_ONLY = {
   client: ["models", "engine", "pager", "generate", "tokenizer"],
   index: ["models", "generate", "tiers"],
+  node: ["models", "generate"],
   workers: ["client"],
   kernels: ["formats"],
 };
@@ -55,6 +57,7 @@ const OPEN_FILES = {
     "src/tiers/catalog.ts", // which models are on disk, without a model too
   ],
   index: ["src/generate/chat-stream.ts"], // text in, text out
+  node: ["src/generate/chat-stream.ts"],
 };
 
 /** The engine and all below it run in any WebGPU host; only these read what a page or a worker has. */

@@ -1,7 +1,7 @@
 // Finds, or installs, the Chromium that the GPU and e2e tests drive, and holds the flags it is started with.
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { accessSync, constants, existsSync, realpathSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
 import { chromium } from "playwright";
 
 const SYSTEM_NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -68,6 +68,25 @@ export function findChromium() {
     if (path) return path;
   }
   return isExecutable(MAC_CHROME) ? MAC_CHROME : undefined;
+}
+
+/**
+ * Environment in which Dawn in Node finds an adapter where the system has no Vulkan: the loader and SwiftShader that a
+ * Chromium on Linux brings along. Empty where there are none; then the system's own drivers are asked.
+ * @returns {Record<string, string>}
+ */
+export function softwareVulkan() {
+  const chromium = findChromium();
+  const folders = [
+    ...(chromium ? [dirname(realpathSync(chromium))] : []),
+    "/usr/lib/chromium",
+    "/usr/lib/chromium-browser",
+  ];
+  const folder = folders.find((name) =>
+    ["libvulkan.so.1", "vk_swiftshader_icd.json"].every((file) => existsSync(join(name, file))),
+  );
+  if (process.platform !== "linux" || !folder) return {};
+  return { LD_LIBRARY_PATH: folder, VK_ICD_FILENAMES: join(folder, "vk_swiftshader_icd.json") };
 }
 
 /**

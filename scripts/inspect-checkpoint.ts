@@ -11,11 +11,11 @@ import {
 } from "../src/engine/describe.ts";
 import { inspectFiles, type ModelInspection } from "../src/engine/inspect.ts";
 import { UnsupportedError, UsageError } from "../src/errors.ts";
+import { localFileSet } from "../src/node/local-files.ts";
 import type { FileSet } from "../src/sources/byte-source.ts";
 import { openSource } from "../src/sources/open-source.ts";
 import type { SourceHooks } from "../src/sources/source-hooks.ts";
 import { humanBytes } from "../src/util/math.ts";
-import { localFileSet } from "./local-files.ts";
 
 const USAGE =
   "npm run inspect -- FILE.gguf|FOLDER|URL|OWNER/NAME[@REVISION][:TYPE] [--context TOKENS] [--binding MIB] [--json]";

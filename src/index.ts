@@ -1,6 +1,7 @@
 /** The public surface of Octavo: re-exports only. */
 export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
-export { inspectModel, loadModel, Model, Session } from "./client/client.ts";
+export { Model, Session } from "./client/client.ts";
+export { inspectModel, loadModel } from "./client/load-model.ts";
 export { loadTokenizer } from "./client/tokenizer.ts";
 export type * from "./client/types.ts";
 export type {

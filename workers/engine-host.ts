@@ -128,8 +128,9 @@ export class EngineHost implements EngineHostApi {
 
   inspect(source: Source, options: WireInspectOptions, callId: number): Promise<ModelInspection> {
     const { stallTimeoutMs, ...wanted } = options;
+    const open = this.#place.openSource ?? openSource;
     return this.#calls.run(callId, (signal) => {
-      return inspectFiles((hooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
+      return inspectFiles((hooks) => open(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
     });
   }
 

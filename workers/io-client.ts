@@ -16,12 +16,15 @@ import type { Answer, IoApi, IoOptions, Source } from "./io-protocol.ts";
 export interface IoPlace extends IoHostPlace {
   /** Starts the I/O worker; absent where there are no nested workers. */
   readonly startIoWorker?: (() => Worker) | undefined;
+  /** Told of a signal that many reads will listen to, which some hosts take for a leak. */
+  readonly expectListeners?: ((signal: AbortSignal) => void) | undefined;
 }
 
 export class IoClient {
   /** Up to date with the last bytes that came; sizes and states with the last `refreshCounts`. */
   readonly counts = newSourceCounts();
   readonly #api: IoApi;
+  readonly #place: IoPlace;
   readonly #worker: Worker | undefined;
   readonly #numbers = new Map<ByteSource, number>();
   /** Rejections of the calls under way. */
@@ -30,8 +33,9 @@ export class IoClient {
   #nextCall = 1;
   #files: FileSet = { label: "", entry: undefined, open: async () => undefined };
 
-  private constructor(api: IoApi, worker?: Worker) {
+  private constructor(api: IoApi, place: IoPlace, worker?: Worker) {
     this.#api = api;
+    this.#place = place;
     this.#worker = worker;
     worker?.addEventListener("error", (event) => {
       event.preventDefault();
@@ -54,7 +58,7 @@ export class IoClient {
     const worker = inMemory ? undefined : startOrNot(place.startIoWorker);
     if (worker) {
       carryErrorsWhole();
-      const client = new IoClient(wrap<IoApi>(worker) as Remote<IoApi> & IoApi, worker);
+      const client = new IoClient(wrap<IoApi>(worker) as Remote<IoApi> & IoApi, place, worker);
       try {
         await client.#openFiles(source, options, signal);
         return client;
@@ -63,7 +67,7 @@ export class IoClient {
         if (error !== client.#failure) throw error;
       }
     }
-    const client = new IoClient(new IoHost(place, false));
+    const client = new IoClient(new IoHost(place, false), place);
     await client.#openFiles(source, options, signal);
     return client;
   }
@@ -143,6 +147,7 @@ export class IoClient {
     throwIfAborted(signal);
     const callId = this.#nextCall++;
     const cancel = (): void => void this.#api.cancel(callId);
+    if (signal) this.#place.expectListeners?.(signal);
     signal?.addEventListener("abort", cancel);
     let fail: (error: Error) => void = () => {};
     try {

@@ -21,6 +21,8 @@ const COMMIT_DELAY_MS = 300;
 
 /** What this worker has that only it can look for. */
 export interface IoHostPlace extends StorageAccess {
+  /** Opens sources, where there are places that a page does not know. */
+  readonly openSource?: typeof openSource | undefined;
   /** Whether the browser says that it has no network. */
   readonly isOffline?: (() => boolean) | undefined;
 }
@@ -46,7 +48,8 @@ export class IoHost implements IoApi {
 
   open(source: Source, options: IoOptions, callId: number): Promise<{ label: string; entry: string | undefined }> {
     return this.#calls.run(callId, async (signal) => {
-      const origin = await openSource(source, this.#hooks(options.stallTimeoutMs), signal);
+      const open = this.#place.openSource ?? openSource;
+      const origin = await open(source, this.#hooks(options.stallTimeoutMs), signal);
       if (options.cache) {
         const worth = (group: number): number => this.#experts?.worth(group) ?? 0;
         const opened = await openCache(this.#place, origin.label, options.diskQuotaBytes, worth);

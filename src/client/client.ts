@@ -1,14 +1,12 @@
 /**
- * The main-thread facade: `loadModel` starts the engine worker, and `Model` and `Session` are handles on what lives
- * there. Nothing is computed here. Errors come back whole; an `AbortSignal` becomes a
+ * The caller's side of a model: `Model` and `Session` are handles on what lives in the engine's worker, or, in Node, in
+ * this thread. Nothing is computed here. Errors come back whole; an `AbortSignal` becomes a
  * `cancel` call; a generation is pulled token by token.
  */
-import { proxy, type Remote, releaseProxy, wrap } from "comlink";
+import { proxy } from "comlink";
 import { DeviceError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
-import { carryErrorsWhole } from "../util/error-border.ts";
-import { askToPersist } from "./cached-models.ts";
-import { isRemote, wireSource } from "./model-source.ts";
+import type { WireSource } from "./model-source.ts";
 import type { EngineHostApi, OpenedSession } from "./protocol.ts";
 import type {
   AdapterSummary,
@@ -20,11 +18,8 @@ import type {
   EmbedOptions,
   EncodeOptions,
   GenerateOptions,
-  InspectOptions,
   LoadOptions,
   MemoryPlan,
-  ModelInspection,
-  ModelSource,
   ResidencyLayer,
   ResponseStats,
   SessionOptions,
@@ -33,50 +28,26 @@ import type {
   StepEvent,
   TraceRow,
 } from "./types.ts";
-import { startWorker } from "./worker.ts";
+import type { EngineLink } from "./worker.ts";
 
 /**
- * Opens a model in a worker of its own.
- *
- * @param source URL of a `.gguf` file or of a folder with `config.json`; the id of a model on a hub; `File`(s) the user
- * picked; files in memory.
- * @throws SourceError, FormatError, UnsupportedError, BudgetError or DeviceError, each saying what to do; `AbortError`
- * when `options.signal` fires. Whatever is thrown, the worker and every buffer are gone.
+ * Loads a model into the engine behind `border`. Whatever is thrown, that engine is gone.
+ * @internal
  */
-export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const { signal, onProgress, onWarning, workerUrl, ...wire } = options;
-  signal?.throwIfAborted();
-  const where = wireSource(source, globalThis.document?.baseURI);
-  const border = new Border(startWorker(workerUrl));
+export async function openModel(
+  border: Border,
+  source: WireSource,
+  { signal, onProgress, onWarning, ...wire }: Omit<LoadOptions, "workerUrl">,
+): Promise<Model> {
   const [progress, warning] = [onProgress ? proxy(onProgress) : null, onWarning ? proxy(onWarning) : null];
   try {
-    if (isRemote(where) && wire.cache !== false) void askToPersist().catch(() => {}); // a wish, not a need
     const { spec, adapter } = await border.only(signal, (host, callId) =>
-      host.load(where, wire, callId, progress, warning),
+      host.load(source, wire, callId, progress, warning),
     );
     return new Model(border, spec, adapter);
   } catch (error) {
     border.close();
     throw error;
-  }
-}
-
-/**
- * Says what a model is and what it needs, from its headers: no weights are read, and no GPU is used.
- *
- * @param source as for `loadModel`.
- * @throws SourceError, FormatError, UsageError; `AbortError` when `options.signal` fires. What Octavo does not support is no
- * error here but listed in the answer.
- */
-export async function inspectModel(source: ModelSource, options: InspectOptions = {}): Promise<ModelInspection> {
-  const { signal, workerUrl, ...wire } = options;
-  signal?.throwIfAborted();
-  const where = wireSource(source, globalThis.document?.baseURI);
-  const border = new Border(startWorker(workerUrl));
-  try {
-    return await border.only(signal, (host, callId) => host.inspect(where, wire, callId));
-  } finally {
-    border.close();
   }
 }
 
@@ -311,47 +282,40 @@ function isTexts(input: string | readonly number[] | readonly string[]): input i
   return typeof input !== "string" && typeof input[0] === "string";
 }
 
-/** The connection to one engine worker: call ids, cancellation, and what happens when it dies. */
-class Border {
+/** An engine that is to end answers an abort within this time, or is ended: it may hang. Milliseconds. */
+const ABORT_GRACE_MS = 1000;
+
+/**
+ * The connection to one engine: call ids, cancellation, and what happens when it dies.
+ * @internal
+ */
+export class Border {
   closed = false;
-  readonly #worker: Worker;
-  readonly #host: Remote<EngineHostApi>;
+  readonly #engine: EngineLink;
   /** Rejections of the calls under way. Not a promise to race against: that would hold every result ever given. */
   readonly #waiting = new Set<(error: Error) => void>();
   #failure: Error | undefined;
   #nextCall = 1;
 
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    carryErrorsWhole();
-    this.#host = wrap<EngineHostApi>(worker);
-    worker.addEventListener("error", (event) => {
-      event.preventDefault();
-      this.#fail(
-        new DeviceError(`The engine worker stopped: ${event.message || "its script did not load"}.`, {
-          code: "worker-stopped",
-        }),
-      );
+  constructor(engine: EngineLink) {
+    this.#engine = engine;
+    engine.onStop((why) => {
+      this.#fail(new DeviceError(`The engine worker stopped: ${why}.`, { code: "worker-stopped" }));
     });
   }
 
-  async call<T>(
-    signal: AbortSignal | undefined,
-    run: (host: Remote<EngineHostApi>, callId: number) => Promise<T>,
-  ): Promise<T> {
+  async call<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T> {
     if (this.#failure) throw this.#failure;
     signal?.throwIfAborted();
     const callId = this.#nextCall++;
-    const cancel = () => {
-      if (!this.closed) void this.#host.cancel(callId);
-    };
+    const cancel = () => void this.#engine.host.cancel(callId);
     signal?.addEventListener("abort", cancel);
     let fail: (error: Error) => void = () => {};
     try {
       return await new Promise<T>((resolve, reject) => {
         fail = reject;
         this.#waiting.add(fail);
-        run(this.#host, callId).then(resolve, reject);
+        run(this.#engine.host, callId).then(resolve, reject);
       });
     } catch (error) {
       signal?.throwIfAborted();
@@ -362,27 +326,27 @@ class Border {
     }
   }
 
-  /** The only call of a worker that is started for it: an abort ends the worker, whatever it hangs on. */
-  async only<T>(
-    signal: AbortSignal | undefined,
-    run: (host: Remote<EngineHostApi>, callId: number) => Promise<T>,
-  ): Promise<T> {
-    const stop = () => this.close();
+  /** The only call of an engine that was started for it: an abort ends the engine when it does not answer soon. */
+  async only<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const stop = () => {
+      timer = setTimeout(() => this.close(), ABORT_GRACE_MS);
+    };
     signal?.addEventListener("abort", stop);
     try {
       return await this.call(signal, run);
     } finally {
+      clearTimeout(timer);
       signal?.removeEventListener("abort", stop);
     }
   }
 
-  /** Ends the worker; calls still under way reject, for their answers will not come. */
+  /** Ends the engine; calls still under way reject, for their answers will not come. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
     this.#fail(new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" }));
-    this.#host[releaseProxy]();
-    this.#worker.terminate();
+    this.#engine.end();
   }
 
   #fail(error: Error): void {

@@ -9,10 +9,15 @@ type Source = Parameters<typeof openSource>[0];
 /**
  * @param source absolute address of a `.gguf`, of a `tokenizer.json` or of its folder; a model on a hub; picked
  *   files; files in memory.
+ * @param open where there are places that a page does not know.
  * @throws FormatError, SourceError, `AbortError`; UnsupportedError for a vocabulary that cannot be read, or none.
  */
-export async function openTokenizer(source: Source, signal?: AbortSignal): Promise<ModelTokenizer> {
-  const files = await openSource(folderOf(source), {}, signal);
+export async function openTokenizer(
+  source: Source,
+  signal?: AbortSignal,
+  open: typeof openSource = openSource,
+): Promise<ModelTokenizer> {
+  const files = await open(folderOf(source), {}, signal);
   const gguf = files.entry === undefined ? undefined : await files.open(files.entry, signal);
   const header = gguf && (await readGgufHeader(gguf, await gguf.size(signal), signal));
   const config = Object.fromEntries(header?.metadata ?? []);

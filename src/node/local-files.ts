@@ -4,12 +4,12 @@
  */
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { SourceError, UsageError } from "../src/errors.ts";
-import type { ByteSource, FileSet } from "../src/sources/byte-source.ts";
-import { checkRange } from "../src/sources/check-range.ts";
-import { isGgufName, isSafeFileName } from "../src/sources/file-name.ts";
-import { entryOf } from "../src/sources/file-set.ts";
-import type { SourceHooks } from "../src/sources/source-hooks.ts";
+import { SourceError, UsageError } from "../errors.ts";
+import type { ByteSource, FileSet } from "../sources/byte-source.ts";
+import { checkRange } from "../sources/check-range.ts";
+import { isGgufName, isSafeFileName } from "../sources/file-name.ts";
+import { entryOf } from "../sources/file-set.ts";
+import type { SourceHooks } from "../sources/source-hooks.ts";
 
 /**
  * The file set at `path`: a `.gguf` file with its neighbours, or a folder, of which a GGUF file in it is the entry.
