@@ -80,7 +80,10 @@ test("an error that is no device's is told at once, and one of a device that is 
 
 test("an abort ends the wait at once, and the task never begins", async () => {
   const { turns, log } = setUp();
-  const { promise, resolve: end } = Promise.withResolvers<void>();
+  let end: () => void = () => {};
+  const promise = new Promise<void>((resolve) => {
+    end = resolve;
+  });
   const long = turns.run(() => promise);
   const stop = new AbortController();
   const waiting = turns.run(async () => void log.push("ran"), stop.signal);
