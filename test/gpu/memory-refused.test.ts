@@ -32,14 +32,14 @@ async function open(memoryBytes: number) {
 it("slots at load, a cache, a larger budget and a new device: each gets what there is, down to the fewest", async () => {
   const all = await open(Number.POSITIVE_INFINITY);
   const roomy = await all.creating;
-  const { fullBudgetBytes, minBudgetBytes, slotsPerLayer, kvBytes } = roomy.memory();
+  const { fullBudgetBytes, slotsPerLayer, slotBytes } = roomy.memory();
+  const loaded = all.gpu.ledger.totalBytes;
   const expected = await (await roomy.createSession()).prefill(PROMPT);
   expect([warnings, roomy.stats().budgetsLowered]).toEqual([[], 0]);
   roomy.dispose();
   all.gpu.destroy();
 
-  // The sessions' memory and the params are not taken yet when the slots are made.
-  const { gpu, creating } = await open((fullBudgetBytes + minBudgetBytes) / 2 - kvBytes);
+  const { gpu, creating } = await open(loaded - Math.floor(slotBytes / 10));
   const engine = await creating;
   const atLoad = engine.memory();
   expect(atLoad.slotsPerLayer).toBeLessThan(slotsPerLayer);
@@ -47,7 +47,7 @@ it("slots at load, a cache, a larger budget and a new device: each gets what the
   expect(warnings.map(({ code }) => code)).toEqual(["budget-lowered"]);
   expect(warnings[0]?.message).toContain(`${atLoad.budgetBytes} now`);
 
-  breakable.limitMemory(gpu.ledger.totalBytes + 4096); // nothing for a cache: slots have to go
+  breakable.limitMemory(gpu.ledger.totalBytes + 4096); // too little for a cache: slots have to go
   const session = await engine.createSession();
   expect(bitDifference(await session.prefill(PROMPT), expected)).toBe("");
   const withSession = engine.memory();
@@ -76,6 +76,7 @@ it("when even the fewest slots are refused it is a DeviceError, and memory that 
   const small = await open(Number.POSITIVE_INFINITY);
   const engine = await small.creating;
   const { minBudgetBytes, fullBudgetBytes, slotBytes } = engine.memory();
+  const dense = small.gpu.ledger.totalBytes - slotBytes;
   const session = await engine.createSession();
   const expected = await session.prefill(PROMPT);
   await engine.setBudget(minBudgetBytes);
@@ -94,7 +95,7 @@ it("when even the fewest slots are refused it is a DeviceError, and memory that 
   expect(small.gpu.ledger.byOwner()).toEqual({});
   small.gpu.destroy();
 
-  const none = await open(minBudgetBytes - slotBytes);
+  const none = await open(dense + 64);
   await expect(none.creating).rejects.toMatchObject({ name: "DeviceError", code: "out-of-memory" });
   expect(none.gpu.ledger.byOwner()).toEqual({});
   none.gpu.destroy();
