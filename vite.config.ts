@@ -7,8 +7,9 @@ const ROOT = import.meta.dirname;
 const DEMO = join(ROOT, "demo");
 const WORKER_FILE = "engine.worker.js";
 const IO_WORKER_FILE = "io.worker.js";
+const GRAMMAR_WORKER_FILE = "grammar.worker.js";
 
-// The library: dist/index.js for the page, beside it dist/engine.worker.js and dist/io.worker.js, each whole in itself,
+// The library: dist/index.js for the page, beside it dist/engine.worker.js, dist/io.worker.js and dist/grammar.worker.js, each whole in itself,
 // and what reads a tokenizer without a model, loaded when one is asked for. Everything they
 // import is bundled, so a page without a bundler can load them from any path of any static server; that is why
 // package.json has devDependencies only. Not minified: an app's bundler does that, and a stack trace stays readable.
@@ -26,7 +27,11 @@ function library(): UserConfig {
     },
     worker: {
       format: "es",
-      plugins: () => [literalWorkerUrl(WORKER_FILE, IO_WORKER_FILE), licences.worker()],
+      plugins: () => [
+        literalWorkerUrl(WORKER_FILE, IO_WORKER_FILE),
+        literalWorkerUrl(WORKER_FILE, GRAMMAR_WORKER_FILE),
+        licences.worker(),
+      ],
       rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false } },
     },
     plugins: [literalWorkerUrl("index.js", WORKER_FILE), licences.page],

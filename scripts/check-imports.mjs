@@ -23,11 +23,13 @@ const BELOW = {
   tiers: ["weights"],
   pager: ["weights", "gpu"],
   engine: ["kernels", "pager", "tiers", "weights", "models", "tokenizer"],
-  generate: ["engine"],
-  workers: ["generate", "engine", "tiers"],
+  grammar: ["util", "errors"],
+  generate: ["engine", "grammar"],
+  chat: ["generate"],
+  workers: ["chat", "engine", "tiers", "grammar"],
   client: ["errors", "util"],
   index: ["client", "errors"],
-  node: ["client", "workers", "tokenizer", "sources", "errors"],
+  node: ["client", "workers", "tokenizer", "grammar", "sources", "errors"],
   demo: ["index"],
 };
 
@@ -39,7 +41,7 @@ const PAGE_SIDE = ["client", "index", "node", "demo"];
  * @type {Record<string, string[]>}
  */
 const TYPES_ONLY = {
-  client: ["models", "engine", "pager", "generate", "tokenizer"],
+  client: ["models", "engine", "pager", "generate", "chat", "tokenizer"],
   index: ["models", "generate", "tiers"],
   node: ["models", "generate"],
   workers: ["client"],

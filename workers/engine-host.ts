@@ -3,6 +3,8 @@
  * generations and running calls under numbers, since neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
+import { createChat } from "../src/chat/chat.ts";
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "../src/chat/wire.ts";
 import type {
   EngineHostApi,
   OpenedSession,
@@ -18,7 +20,9 @@ import type {
   ChatMessage,
   ChatOptions,
   ChatPrompt,
+  Drawn,
   EncodeOptions,
+  FinishReason,
   LoadProgress,
   MemoryPlan,
   ModelInspection,
@@ -39,14 +43,18 @@ import { UnsupportedError, UsageError } from "../src/errors.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
 import { generate } from "../src/generate/generate.ts";
 import { type Gpu, openGpu } from "../src/gpu/device.ts";
+import type { Hold, TokenBytes } from "../src/grammar/types.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import { openSource } from "../src/sources/open-source.ts";
 import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
+import { tokenBytes } from "../src/tokenizer/token-bytes.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
 import { CallTable } from "./call-table.ts";
+import { GrammarClient } from "./grammar-client.ts";
 import { IoClient, type IoPlace } from "./io-client.ts";
 import type { Source } from "./io-protocol.ts";
+import { Responses } from "./responses.ts";
 import { cacheWanted, checkTierOptions, defaultRamBytes } from "./tier-options.ts";
 
 /** How often a running model tells the disk cache which experts it used; a tab that is closed loses no more. */
@@ -57,12 +65,16 @@ export interface HostPlace extends IoPlace {
   readonly gpu: GPU | undefined;
   /** Gibibytes, as far as the browser tells. */
   readonly deviceMemory?: number | undefined;
+  /** Starts the grammar worker; absent where there are no nested workers. */
+  readonly startGrammarWorker?: (() => Worker) | undefined;
+  /** Holds texts of a vocabulary to constraints in this thread, where there is no worker for it. */
+  readonly holdHere?: ((vocabulary: TokenBytes) => Promise<Hold>) | undefined;
   /** The user asked for little traffic. */
   readonly saveData?: boolean | undefined;
 }
 
 interface Generation {
-  readonly ids: AsyncGenerator<number, void, undefined>;
+  readonly drawn: AsyncGenerator<Drawn, FinishReason, undefined>;
   signal: AbortSignal | undefined;
 }
 
@@ -78,6 +90,8 @@ export class EngineHost implements EngineHostApi {
   #io: IoClient | undefined;
   #engine: Engine | undefined;
   #tokenizer: ModelTokenizer | undefined;
+  #grammars: GrammarClient | undefined;
+  #responses: Responses | undefined;
 
   constructor(place: HostPlace) {
     this.#place = place;
@@ -110,7 +124,14 @@ export class EngineHost implements EngineHostApi {
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
         const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
-        const settings = { ...options, ...tiers, signal, onProgress: onBytes, onWarning: onWarning ?? undefined };
+        const settings = {
+          ...options,
+          ...tiers,
+          reservedSessions: options.chatSessions,
+          signal,
+          onProgress: onBytes,
+          onWarning: onWarning ?? undefined,
+        };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
       } catch (error) {
@@ -195,25 +216,49 @@ export class EngineHost implements EngineHostApi {
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
     const generation: Partial<Generation> = {};
     const stopIds = [...this.#loaded().spec.stopIds, ...(this.#tokenizer?.chatFormat.stopIds ?? [])];
-    const ids = generate(this.#session(sessionId), options, stopIds, () => generation.signal);
+    const drawn = generate(this.#session(sessionId), options, stopIds, () => generation.signal, this.#hold());
     const generationId = this.#nextId++;
-    this.#generations.set(generationId, Object.assign(generation, { ids, signal: undefined }));
+    this.#generations.set(generationId, Object.assign(generation, { drawn, signal: undefined }));
     return generationId;
   }
 
-  generateNext(generationId: number, callId: number): Promise<number | null> {
+  generateNext(generationId: number, callId: number): Promise<Drawn | FinishReason> {
     return this.#step(callId, async (signal) => {
       const generation = this.#generations.get(generationId);
-      if (!generation) return null;
+      if (!generation) throw new UsageError("This generation has ended. Start another one.");
       generation.signal = signal;
-      const { value } = await generation.ids.next();
-      return value ?? null;
+      return (await generation.drawn.next()).value;
     });
   }
 
+  /** What holds texts to constraints, over the model's own vocabulary. */
+  #hold(): Hold | undefined {
+    const tokenizer = this.#tokenizer;
+    if (!tokenizer) return undefined;
+    const { vocabSize } = this.#loaded().spec;
+    this.#grammars ??= new GrammarClient(this.#place, () => tokenBytes(tokenizer, vocabSize));
+    return this.#grammars.hold;
+  }
+
   async generateReturn(generationId: number): Promise<void> {
-    await this.#generations.get(generationId)?.ids.return();
+    await this.#generations.get(generationId)?.drawn.return("stop");
     this.#generations.delete(generationId);
+  }
+
+  respond(request: ResponseRequest, callId: number): Promise<WholeResponse> {
+    return this.#step(callId, (signal) => this.#answers().whole(request, signal));
+  }
+
+  async respondStart(request: ResponseRequest): Promise<number> {
+    return this.#answers().start(request);
+  }
+
+  respondNext(streamId: number, callId: number): Promise<ResponseChunk | null> {
+    return this.#step(callId, (signal) => this.#answers().next(streamId, signal));
+  }
+
+  async respondReturn(streamId: number): Promise<void> {
+    await this.#responses?.return(streamId);
   }
 
   async encode(text: string, options: EncodeOptions): Promise<number[]> {
@@ -283,6 +328,7 @@ export class EngineHost implements EngineHostApi {
   async dispose(): Promise<Readonly<Record<string, number>>> {
     this.#calls.cancelAll();
     this.#warming.abort();
+    this.#grammars?.close();
     await this.#noteUses().catch(() => {}); // a hint for the next visit
     this.#engine?.dispose();
     await this.#io?.close().catch(() => {}); // what could not be stored is fetched again
@@ -326,6 +372,11 @@ export class EngineHost implements EngineHostApi {
   #loaded(): Engine {
     if (!this.#engine) throw new UsageError("No model is loaded in this worker.");
     return this.#engine;
+  }
+
+  #answers(): Responses {
+    this.#responses ??= new Responses(createChat(this.#loaded(), this.#tokenizer, this.#hold()));
+    return this.#responses;
   }
 
   #session(sessionId: number): Session {

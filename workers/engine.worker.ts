@@ -9,6 +9,9 @@ const { deviceMemory, connection } = navigator as { deviceMemory?: number; conne
 const startIoWorker = (): Worker =>
   new Worker(new URL("./io.worker.ts", import.meta.url), { type: "module", name: "octavo-io" });
 
+const startGrammarWorker = (): Worker =>
+  new Worker(new URL("./grammar.worker.ts", import.meta.url), { type: "module", name: "octavo-grammar" });
+
 carryErrorsWhole();
 expose(
   new EngineHost({
@@ -17,6 +20,7 @@ expose(
     locks: navigator.locks,
     saveData: connection?.saveData,
     startIoWorker: typeof Worker === "undefined" ? undefined : startIoWorker,
+    startGrammarWorker: typeof Worker === "undefined" ? undefined : startGrammarWorker,
     deviceMemory,
     isOffline: () => !navigator.onLine,
   }),

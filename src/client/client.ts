@@ -6,6 +6,16 @@
 import { proxy } from "comlink";
 import { DeviceError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
+import {
+  Chat,
+  type CompleteOptions,
+  type CompleteRequest,
+  type CompleteStreamOptions,
+  type CompleteStreamRequest,
+  type CompletionPrompt,
+  complete,
+  type ResponseStream,
+} from "./chat.ts";
 import type { WireSource } from "./model-source.ts";
 import type { EngineHostApi, OpenedSession } from "./protocol.ts";
 import type {
@@ -15,8 +25,12 @@ import type {
   ChatMessage,
   ChatOptions,
   ChatPrompt,
+  Completion,
+  CompletionChunk,
+  Drawn,
   EmbedOptions,
   EncodeOptions,
+  FinishReason,
   GenerateOptions,
   LoadOptions,
   MemoryPlan,
@@ -57,6 +71,8 @@ export class Model {
   readonly spec: ModelSpec;
   /** The adapter that the engine runs on. */
   readonly adapter: AdapterSummary;
+  /** Answers conversations: `chat.completions.create`, as OpenAI's client has it. */
+  readonly chat: Chat;
   readonly #border: Border;
 
   /** @internal */
@@ -64,6 +80,24 @@ export class Model {
     this.#border = border;
     this.spec = spec;
     this.adapter = adapter;
+    this.chat = new Chat(border);
+  }
+
+  /**
+   * Continues a text, or the token ids of one: `complete("Once upon a time", { max_tokens: 50 })`. Fields are those of a
+   * chat as far as they are about drawing and ending; `logprobs` is a number of alternatives here.
+   * @returns a `Completion`, or with `stream: true` its pieces.
+   * @throws what `chat.completions.create` does.
+   */
+  complete(prompt: CompletionPrompt, options?: CompleteOptions): Promise<Completion>;
+  complete(prompt: CompletionPrompt, options: CompleteStreamOptions): Promise<ResponseStream<CompletionChunk>>;
+  complete(request: CompleteRequest): Promise<Completion>;
+  complete(request: CompleteStreamRequest): Promise<ResponseStream<CompletionChunk>>;
+  complete(
+    prompt: CompletionPrompt | CompleteRequest | CompleteStreamRequest,
+    options: CompleteOptions | CompleteStreamOptions = {},
+  ): Promise<Completion | ResponseStream<CompletionChunk>> {
+    return complete(this.#border, prompt, options);
   }
 
   /** A new timeline with a KV cache of its own. @throws BudgetError when its cache leaves no room for the experts. */
@@ -253,18 +287,36 @@ export class Session {
 
   /**
    * Continues the timeline, one sampled id at a time; every id given is part of the timeline, and leaving the loop
-   * early leaves the rest ungenerated. Ends at `maxTokens`, at a stop id (not given), or when the context is full.
-   * @throws `AbortError` within one step of `options.signal` firing.
+   * early leaves the rest ungenerated. Ends at a stop id (not given) or with what `constraint` asks for complete, and
+   * returns "stop" then; at `maxTokens` or when the context is full it returns "length".
+   * @throws UsageError for an option out of range or a constraint that cannot be held to; `AbortError` within one step of
+   * `options.signal` firing.
    */
-  async *generate(options: GenerateOptions = {}): AsyncGenerator<number, void, undefined> {
+  async *generate(options: GenerateOptions = {}): AsyncGenerator<number, FinishReason, undefined> {
+    const drawn = this.generateTokens(options);
+    try {
+      for (;;) {
+        const { value, done } = await drawn.next();
+        if (done) return value;
+        yield value.id;
+      }
+    } finally {
+      await drawn.return("stop");
+    }
+  }
+
+  /** As `generate`, with what is known of each token: its log-probabilities where `topLogprobs` asks for them. */
+  async *generateTokens(options: GenerateOptions = {}): AsyncGenerator<Drawn, FinishReason, undefined> {
     const { signal, ...wire } = options;
     signal?.throwIfAborted();
     const generation = await this.#border.call(undefined, (host) => host.generate(this.#id, wire));
     try {
       for (;;) {
-        const id = await this.#border.call(signal, (host, callId) => host.generateNext(generation, callId));
-        if (id === null) return;
-        yield id;
+        const next = await this.#border.call<Drawn | FinishReason>(signal, async (host, callId) =>
+          host.generateNext(generation, callId),
+        );
+        if (typeof next === "string") return next;
+        yield next;
       }
     } finally {
       if (!this.#border.closed) await this.#border.call(undefined, (host) => host.generateReturn(generation));

@@ -4,6 +4,7 @@
  * a `callId`, and the client sends `cancel(callId)` when its signal fires.
  */
 
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "../chat/wire.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { WireSource } from "./model-source.ts";
 import type {
@@ -13,7 +14,9 @@ import type {
   ChatMessage,
   ChatOptions,
   ChatPrompt,
+  Drawn,
   EncodeOptions,
+  FinishReason,
   GenerateOptions,
   InspectOptions,
   LoadOptions,
@@ -66,8 +69,8 @@ export interface EngineHostApi {
 
   /** Starts a generation and gives its id; nothing runs before `generateNext`. */
   generate(sessionId: number, options: WireGenerateOptions): Promise<number>;
-  /** The next token id, or `null` at the end. Pulled, so the timeline never runs ahead of its reader. */
-  generateNext(generationId: number, callId: number): Promise<number | null>;
+  /** The next token, or why there is none. Pulled, so the timeline never runs ahead of its reader. */
+  generateNext(generationId: number, callId: number): Promise<Drawn | FinishReason>;
   generateReturn(generationId: number): Promise<void>;
 
   /** A vector [hiddenSize] for each text, or each row of token ids. */
@@ -76,6 +79,14 @@ export interface EngineHostApi {
     normalize: boolean,
     callId: number,
   ): Promise<Float32Array<ArrayBuffer>[]>;
+  /** Answers a chat, or continues a text, in one piece. */
+  respond(request: ResponseRequest, callId: number): Promise<WholeResponse>;
+  /** Starts a stream of chunks and gives its id; nothing runs before `respondNext`. */
+  respondStart(request: ResponseRequest): Promise<number>;
+  /** The next chunk, or `null` at the end. Pulled, as tokens are. */
+  respondNext(streamId: number, callId: number): Promise<ResponseChunk | null>;
+  respondReturn(streamId: number): Promise<void>;
+
   encode(text: string, options: EncodeOptions): Promise<number[]>;
   decodeText(ids: readonly number[]): Promise<string>;
   chatPrompt(messages: readonly ChatMessage[], options: ChatOptions): Promise<ChatPrompt>;

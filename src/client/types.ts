@@ -3,8 +3,10 @@
  * or raw configuration is here.
  */
 import type { ModelWarning } from "../engine/types.ts";
+import type { GenerateSettings } from "../generate/settings.ts";
 import type { PolicyName } from "../pager/policy.ts";
 
+export type * from "../chat/openai-types.ts";
 export type {
   CheckpointDescription,
   ExpertFacts,
@@ -29,6 +31,14 @@ export type {
   TraceRow,
 } from "../engine/types.ts";
 export type { ChatPart, ChatStream } from "../generate/chat-stream.ts";
+export type {
+  Constraint,
+  Drawn,
+  FinishReason,
+  GenerateSettings,
+  IdLogprob,
+  ThinkingSettings,
+} from "../generate/settings.ts";
 export type { PolicyName } from "../pager/policy.ts";
 export type { ChatFormat, ChatMessage, ChatOptions, ChatPrompt } from "../tokenizer/chat-types.ts";
 export type { ModelTokenizer } from "../tokenizer/load.ts";
@@ -78,6 +88,11 @@ export interface LoadOptions {
   readonly gpuBudgetBytes?: number;
   /** KV cache reserved inside the budget, in tokens; sessions up to this length fit without taking slots. Default: min(model's, 2048). */
   readonly contextLength?: number;
+  /**
+   * Conversations that chat keeps in the KV cache between requests; room for that many caches is reserved inside the
+   * budget, and no slots are lost to them later. More at once are served too, and take slots while they run. Default 1.
+   */
+  readonly chatSessions?: number;
   /** Eviction policy. Default "successor". It changes what is fetched, never a result. */
   readonly policy?: PolicyName;
   /**
@@ -147,17 +162,7 @@ export interface EmbedOptions {
  */
 export type SessionSnapshot = ArrayBuffer;
 
-/** Sampling and stopping of `Session.generate`. `temperature` 0 (default) is greedy; seeded runs repeat exactly. */
-export interface GenerateOptions {
-  readonly maxTokens?: number;
-  readonly temperature?: number;
-  /** Keep the `topK` most likely tokens (0 = all); ties at the cut are all kept. */
-  readonly topK?: number;
-  /** Keep the smallest set of most likely tokens whose probability reaches `topP`; ties at the cut are all kept. */
-  readonly topP?: number;
-  /** 32-bit unsigned seed. Default 0. */
-  readonly seed?: number;
-  /** Ids that end the text; they are not yielded. Default: the model's own. */
-  readonly stopIds?: readonly number[];
-  readonly signal?: AbortSignal;
+/** Sampling and stopping of `Session.generate`, and the signal that ends it. Seeded runs repeat exactly. */
+export interface GenerateOptions extends GenerateSettings {
+  readonly signal?: AbortSignal | undefined;
 }

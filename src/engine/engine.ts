@@ -77,7 +77,7 @@ export class Engine implements SessionHost {
     checkOptions(options, spec);
     const sizes = modelSizes(spec, options.prefillChunk, options.prefetch === "next-layer" ? PREDICTIONS : 0);
     const needs = memoryNeeds(spec, weights, sizes, gpu.facts.maxBindingBytes);
-    const plan = planMemory(needs, sessionBytes(spec, sizes, reservedContext(spec, options)), options.gpuBudgetBytes);
+    const plan = planMemory(needs, reservedBytes(spec, sizes, options), options.gpuBudgetBytes);
     for (let losses = 0; ; losses++) {
       try {
         const parts = await buildParts(gpu, weights, spec, sizes, needs, options);
@@ -147,6 +147,16 @@ export class Engine implements SessionHost {
 
   memory(): MemoryPlan {
     return this.#plan;
+  }
+
+  /** Tokens that a session holds when nothing else is said; its cache is reserved in the budget. */
+  get reservedContext(): number {
+    return reservedContext(this.spec, this.#options);
+  }
+
+  /** Sessions of that length that the budget has room for, whether or not they are alive. */
+  get reservedSessions(): number {
+    return this.#options.reservedSessions ?? 1;
   }
 
   stats(): Stats {
@@ -234,7 +244,7 @@ export class Engine implements SessionHost {
   }
 
   async #resize(budgetBytes: number, liveSessionBytes: number): Promise<MemoryPlan> {
-    const reserved = sessionBytes(this.spec, this.sizes, reservedContext(this.spec, this.#options));
+    const reserved = reservedBytes(this.spec, this.sizes, this.#options);
     const plan = planMemory(this.#needs, Math.max(reserved, liveSessionBytes), budgetBytes);
     if (plan.slotsPerLayer === this.#plan.slotsPerLayer) {
       this.#plan = plan;
@@ -312,4 +322,9 @@ export class Engine implements SessionHost {
   #sessionBytes(): number {
     return [...this.#sessions.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
+}
+
+/** Caches that the plan keeps room for, whether or not their sessions are alive. */
+function reservedBytes(spec: ModelSpec, sizes: Sizes, options: EngineOptions): number {
+  return (options.reservedSessions ?? 1) * sessionBytes(spec, sizes, reservedContext(spec, options));
 }

@@ -16,6 +16,8 @@ export interface EngineOptions {
   readonly gpuBudgetBytes?: number | undefined;
   /** Tokens of KV cache reserved within the budget. */
   readonly contextLength?: number | undefined;
+  /** Caches of that length that are reserved. Default 1. */
+  readonly reservedSessions?: number | undefined;
   readonly policy?: PolicyName | undefined;
   /** MoE layers that a decode step runs on for behind a miss, to learn what they want; "auto" = what measures best. */
   readonly runAhead?: number | "auto" | undefined;
@@ -53,6 +55,7 @@ export function checkOptions(options: EngineOptions, spec: ModelSpec): void {
     prefetch = "none",
     contextLength = 1,
     ramBudgetBytes = 0,
+    reservedSessions = 1,
   } = options;
   if (!POLICY_NAMES.includes(policy)) {
     throw new UsageError(`policy is "${policy}"; expected one of ${POLICY_NAMES.join(", ")}.`);
@@ -67,6 +70,9 @@ export function checkOptions(options: EngineOptions, spec: ModelSpec): void {
     throw new UsageError(`extraGuesses is ${extraGuesses}; expected "auto" or a whole number from 0 to ${MAX_HINTS}.`);
   }
   if (!(ramBudgetBytes >= 0)) throw new UsageError(`ramBudgetBytes is ${ramBudgetBytes}; expected bytes, 0 or more.`);
+  if (!(Number.isInteger(reservedSessions) && reservedSessions >= 1)) {
+    throw new UsageError(`chatSessions is ${reservedSessions}; expected a whole number, 1 or more.`);
+  }
   checkContext(Math.min(contextLength, spec.contextLength), spec.contextLength);
 }
 

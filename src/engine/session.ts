@@ -77,6 +77,11 @@ export class Session {
     return this.#timeline.length;
   }
 
+  /** Ids are below it. */
+  get vocabSize(): number {
+    return this.#host.parts.spec.vocabSize;
+  }
+
   /** Bytes of its cache on the GPU. */
   get kvBytes(): number {
     return this.#kv.bytes;
@@ -104,6 +109,16 @@ export class Session {
     this.#timeline.rewind(length);
   }
 
+  /** How many of the first `length` tokens a rewind to there would keep computed; see `Timeline`. */
+  kept(length: number, phase?: Phase): number {
+    return this.#timeline.kept(length, phase);
+  }
+
+  /** The counters of a response begin at nothing. A prefill after generated tokens does the same by itself. */
+  beginResponse(): void {
+    this.#response = undefined;
+  }
+
   /**
    * Draws the token that follows the timeline; it is not appended. When `more` is going to be drawn after it and steps
    * have been clean, the next step is queued on the GPU before this one is read back; an `append` of another token, or
@@ -115,8 +130,7 @@ export class Session {
     return this.#host.exclusiveDraw(
       (queued) =>
         this.#accounted(async () => {
-          if (this.length === 0)
-            throw new UsageError("There is nothing to continue: prefill at least one token first.");
+          this.#checkBegun();
           const { steps, parts } = this.#host;
           const { decode } = await this.#steps.plans();
           const position = this.length - 1;
@@ -144,7 +158,34 @@ export class Session {
     );
   }
 
-  /** Appends a token that `sampleNext` drew; the next step computes it, by the decode path. */
+  /**
+   * Logits [vocab] that the token after the timeline is drawn from; nothing is appended. What the GPU has of them is not
+   * computed again, and a step that was queued ahead is dropped. @throws UsageError when the timeline is empty.
+   */
+  async nextLogits(signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
+    this.#check();
+    const task = () =>
+      this.#accounted(async () => {
+        this.#checkBegun();
+        const { steps, parts } = this.#host;
+        const timeline = this.#timeline;
+        const position = this.length - 1;
+        const span = { buffer: this.#logits, offset: 0, bytes: this.vocabSize * 4 };
+        await this.#steps.catchUp(position, signal);
+        if (!timeline.logitsFresh || timeline.computed < this.length) {
+          if (timeline.phaseAt(position) === "decode") {
+            return new Float32Array(await this.#steps.decodeOne(position, [span], signal));
+          }
+          await this.#steps.prefillRun(position, this.length, signal);
+        }
+        const logits = new Float32Array(await parts.gpu.queue.submitAndRead([], [span]));
+        steps.tokenDrawn();
+        return logits;
+      });
+    return this.#host.exclusive(task, signal);
+  }
+
+  /** Appends a token that was drawn; the next step computes it, by the decode path. */
   append(id: number): void {
     this.#checkRoom([id]);
     this.#timeline.append([id], "decode");
@@ -167,13 +208,18 @@ export class Session {
   async fork(signal?: AbortSignal): Promise<Session> {
     this.#check();
     const other = await this.#host.createSession(this.contextLength, signal);
-    await this.#host.exclusive(async () => {
-      this.#check();
-      const { state } = this.#timeline;
-      copyState(this.#host.parts, this.#kv, other.#kv, state);
-      other.#timeline.restore(state);
-    });
-    return other;
+    try {
+      await this.#host.exclusive(async () => {
+        this.#check();
+        const { state } = this.#timeline;
+        copyState(this.#host.parts, this.#kv, other.#kv, state);
+        other.#timeline.restore(state);
+      }, signal);
+      return other;
+    } catch (error) {
+      other.dispose();
+      throw error;
+    }
   }
 
   /** @internal Goes on from a snapshot whose cache is cut as this one. */
@@ -299,6 +345,10 @@ export class Session {
 
   #check(): void {
     if (this.#disposed) throw new UsageError("This session was disposed. Create another one.", { code: "disposed" });
+  }
+
+  #checkBegun(): void {
+    if (this.length === 0) throw new UsageError("There is nothing to continue: prefill at least one token first.");
   }
 
   #checkRoom(ids: readonly number[]): void {

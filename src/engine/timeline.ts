@@ -146,17 +146,28 @@ export class Timeline {
     this.#logitsFresh = false;
   }
 
-  /** Whether every ring still has what a token at `length` can see. */
+  /**
+   * How many of the first `length` tokens stay computed after a rewind to there: 0 where rings have lost what they need.
+   * @param phase count only tokens that took this path, up to the first that did not.
+   */
+  kept(length: number, phase?: Phase): number {
+    const other = phase === undefined ? -1 : this.#phases.findIndex((taken) => taken !== phase);
+    const most = Math.min(length, this.#computed, other < 0 ? length : other);
+    return this.#reaches(most) ? most : 0;
+  }
+
+  /** Whether every ring still has what a token at `length` can see; if not, the cache counts as empty. */
   #ringsReach(length: number): boolean {
-    if (length === 0) {
-      this.#written = 0;
-      return true;
-    }
-    const reach = this.#rings.every(({ window, capacity }) => {
+    const reach = this.#reaches(length);
+    if (!reach || length === 0) this.#written = 0;
+    return reach;
+  }
+
+  #reaches(length: number): boolean {
+    if (length === 0) return true;
+    return this.#rings.every(({ window, capacity }) => {
       const oldest = window === null ? 0 : Math.max(0, length - window + 1);
       return oldest >= this.#written - capacity;
     });
-    if (!reach) this.#written = 0;
-    return reach;
   }
 }

@@ -108,7 +108,7 @@ function firstOf(text: string, markers: readonly string[]): { at: number; marker
 }
 
 /** How many characters at the end of `text` could be the beginning of a marker. */
-function unsettledLength(text: string, markers: readonly string[]): number {
+export function unsettledLength(text: string, markers: readonly string[]): number {
   const longest = Math.max(0, ...markers.map((marker) => marker.length - 1));
   for (let length = Math.min(longest, text.length); length > 0; length--) {
     const end = text.slice(-length);

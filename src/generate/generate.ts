@@ -1,65 +1,70 @@
-/** Continues a session token by token: sampling, stop ids, length. No text here: ids in, ids out. */
+/**
+ * Continues a session token by token until it stops. No text here: ids in, ids out. Plain sampling stays on the GPU; what
+ * needs more reads the logits back and draws on the host.
+ */
 import type { Session } from "../engine/session.ts";
-import { UsageError } from "../errors.ts";
+import { UnsupportedError } from "../errors.ts";
+import type { Hold } from "../grammar/types.ts";
+import { HostDraw } from "./host-draw.ts";
+import {
+  type CheckedSettings,
+  checkSettings,
+  type Drawn,
+  type FinishReason,
+  type GenerateSettings,
+  needsLogits,
+} from "./settings.ts";
+import { ThinkingState } from "./thinking.ts";
 
-/** Sampling and stopping. `temperature` 0 is greedy; equal options, tokens and seed draw equal ids. */
-export interface GenerateSettings {
-  readonly maxTokens?: number | undefined;
-  readonly temperature?: number | undefined;
-  /** 0 keeps all. */
-  readonly topK?: number | undefined;
-  /** 1 keeps all. */
-  readonly topP?: number | undefined;
-  /** 32-bit unsigned. */
-  readonly seed?: number | undefined;
-  readonly stopIds?: readonly number[] | undefined;
-}
+export type { GenerateSettings } from "./settings.ts";
 
 /**
- * Yields ids until `maxTokens`, a stop id (not yielded, not in the timeline) or a full context. Every yielded id is part
- * of the timeline. `signal()` is asked before every step, so that each step can be aborted on its own.
- * @throws UsageError for a setting out of range, at once.
+ * Yields tokens until `maxTokens`, a stop id (not yielded, not in the timeline), a complete constraint or a full context,
+ * and returns why it ended. Every id that was yielded is part of the timeline. `signal()` is asked before every step, so
+ * that each step can be aborted on its own.
+ * @param hold what holds the text to `settings.constraint`.
+ * @throws UsageError for a setting out of range, at once; for a constraint that cannot be held to, with the first token.
  */
 export function generate(
   session: Session,
   settings: GenerateSettings,
   modelStopIds: readonly number[],
   signal: () => AbortSignal | undefined,
-): AsyncGenerator<number, void, undefined> {
-  const checked = check(settings);
+  hold?: Hold,
+): AsyncGenerator<Drawn, FinishReason, undefined> {
+  const checked = checkSettings(settings, session.vocabSize);
   const stopIds = new Set(settings.stopIds ?? modelStopIds);
-  return run(session, checked, stopIds, signal);
+  if (checked.constraint && !hold) throw new UnsupportedError("A constraint needs a model with a tokenizer.");
+  return run(session, checked, stopIds, signal, hold);
 }
 
 async function* run(
   session: Session,
-  { maxTokens, ...sampling }: ReturnType<typeof check>,
+  settings: CheckedSettings,
   stopIds: ReadonlySet<number>,
   signal: () => AbortSignal | undefined,
-): AsyncGenerator<number, void, undefined> {
-  for (let count = 0; count < maxTokens && session.length < session.contextLength; count++) {
-    const id = await session.sampleNext(sampling, signal(), count + 1 < maxTokens);
-    if (stopIds.has(id)) return;
-    session.append(id);
-    yield id;
+  hold: Hold | undefined,
+): AsyncGenerator<Drawn, FinishReason, undefined> {
+  const { maxTokens, temperature, topK, topP, seed, constraint } = settings;
+  const sampling = { temperature, topK, topP, seed };
+  const held = constraint && (await hold?.(constraint, signal()));
+  const thinking = settings.thinking && new ThinkingState(settings.thinking, held !== undefined);
+  const host = needsLogits(settings) ? new HostDraw(session, settings, stopIds, thinking, held) : undefined;
+  try {
+    for (let count = 0; count < maxTokens && session.length < session.contextLength; count++) {
+      const forced = thinking?.forced;
+      let drawn: Drawn | undefined;
+      if (host) drawn = await host.draw(forced, signal());
+      else if (forced !== undefined) drawn = { id: forced, forced: true };
+      else drawn = { id: await session.sampleNext(sampling, signal(), count + 1 < maxTokens) };
+      if (!drawn || (!drawn.forced && stopIds.has(drawn.id))) return "stop";
+      session.append(drawn.id);
+      host?.add(drawn.id);
+      thinking?.add(drawn.id);
+      yield drawn;
+    }
+    return (await host?.isComplete()) ? "stop" : "length";
+  } finally {
+    held?.dispose();
   }
-}
-
-function check(settings: GenerateSettings) {
-  const { maxTokens = Number.POSITIVE_INFINITY, temperature = 0, topK = 0, topP = 1, seed = 0 } = settings;
-  demand("maxTokens", maxTokens, maxTokens >= 0, "0 or more");
-  demand(
-    "temperature",
-    temperature,
-    Number.isFinite(temperature) && temperature >= 0,
-    "0 (greedy) or a positive number",
-  );
-  demand("topK", topK, Number.isInteger(topK) && topK >= 0, "0 (all) or a positive whole number");
-  demand("topP", topP, topP >= 0 && topP <= 1, "a number from 0 to 1");
-  demand("seed", seed, Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, "a whole number from 0 to 2^32 - 1");
-  return { maxTokens, temperature, topK, topP, seed };
-}
-
-function demand(name: string, value: number, ok: boolean, expected: string): void {
-  if (!ok) throw new UsageError(`${name} is ${value}; expected ${expected}.`);
 }

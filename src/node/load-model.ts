@@ -83,6 +83,11 @@ function engineHere(gpu: WebGpu | undefined) {
   const host = new EngineHost({
     gpu: gpu as GPU | undefined,
     openSource: openAnywhere,
+    holdHere: async (vocabulary) => {
+      const { GrammarEngine } = await import("../grammar/grammar-engine.ts"); // a megabyte, for who wants it
+      const engine = await GrammarEngine.create(vocabulary);
+      return (constraint) => engine.hold(constraint);
+    },
     expectListeners: (signal) => setMaxListeners(0, signal),
     deviceMemory: Math.min(MOST_REPORTED_GIB, totalmem() / 2 ** 30),
   });

@@ -8,6 +8,7 @@ import { FormatError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../formats/read-json.ts";
 import type { AddedToken } from "./added-tokens.ts";
 import { GPT2_WORDS, isolate } from "./gguf-splits.ts";
+import { alphabetBytes, fallbackByte } from "./token-bytes.ts";
 
 /** A lone surrogate: text is made well-formed before it is encoded, so nothing that holds one is ever matched. */
 const UNSPELLABLE = "\udfff";
@@ -18,6 +19,8 @@ export interface Pipeline {
   encode(text: string, index: number): number[];
   /** Text of tokens as the vocabulary spells them. `continued`: other text stands before them. */
   decode(tokens: readonly string[], continued: boolean): string;
+  /** Bytes that a token as the vocabulary spells it adds within a text. */
+  bytesOf(token: string): Uint8Array;
   /** Spelling of `id`, special tokens excepted. */
   tokenOf(id: number): string | undefined;
   /** Id of a spelling, special tokens excepted. */
@@ -51,6 +54,10 @@ export function buildPipeline(
     const text = decoder ? decoder.decode(tokens) : tokens.join(" ");
     return decoder?.end_of_word_suffix ? text.replaceAll(decoder.end_of_word_suffix, " ") : text;
   };
+  const inAlphabet = JSON.stringify(json.decoder ?? null).includes('"ByteLevel"');
+  const fallsBack = JSON.stringify(json.decoder ?? null).includes('"ByteFallback"');
+  const decode = (tokens: readonly string[], continued: boolean): string =>
+    continued ? decodeTokens(["x", ...tokens]).slice(1) : decodeTokens([...tokens]);
   return {
     normalize: (text) => hf.normalizer?.normalize(text) ?? text,
     encode: (text, index) => {
@@ -58,14 +65,19 @@ export function buildPipeline(
       return model._call(pieces).map((token) => idOf(token) ?? missing(where, token));
     },
     // Decoders may strip the first token of a text: an ordinary one stands there instead.
-    decode: (tokens, continued) => (continued ? decodeTokens(["x", ...tokens]).slice(1) : decodeTokens([...tokens])),
+    decode,
+    bytesOf: (token) => {
+      if (inAlphabet) return alphabetBytes(token);
+      const byte = fallsBack ? fallbackByte(token) : undefined;
+      return byte === undefined ? new TextEncoder().encode(decode([token], true)) : Uint8Array.of(byte);
+    },
     tokenOf: (id) => {
       const token = model.vocab[id];
       return token?.startsWith(UNSPELLABLE) ? undefined : token;
     },
     idOf: (token) => model.tokens_to_ids.get(token),
     frame: frameOf(hf),
-    byteAlphabet: JSON.stringify(json.decoder ?? null).includes('"ByteLevel"'),
+    byteAlphabet: inAlphabet,
   };
 }
 

@@ -45,6 +45,8 @@ export interface Tokenizer {
   idOf(token: string): number | undefined;
   /** The vocabulary's spelling of `id`. */
   tokenOf(id: number): string | undefined;
+  /** Bytes that `id` adds within a text, maybe a part of a character; none for special tokens and where no token is. */
+  bytesOf(id: number): Uint8Array | undefined;
   /** One more than the highest id that has a token. */
   readonly vocabSize: number;
   /** Special tokens, by id: no text becomes one unless `allowSpecial` says so. */
@@ -163,6 +165,13 @@ class LibraryTokenizer implements Tokenizer {
 
   idOf(token: string): number | undefined {
     return this.#addedByContent.get(token)?.id ?? this.#pipeline.idOf(token);
+  }
+
+  bytesOf(id: number): Uint8Array | undefined {
+    const added = this.#addedById.get(id);
+    if (added) return added.special ? undefined : new TextEncoder().encode(added.content);
+    const token = this.#pipeline.tokenOf(id);
+    return token === undefined ? undefined : this.#pipeline.bytesOf(token);
   }
 
   tokenOf(id: number): string | undefined {

@@ -285,7 +285,7 @@ describe("base-f32: 16 experts, top-4", () => {
           await session.prefill(base.prompt);
           const ids: number[] = [];
           const all = { maxTokens: 10, stopIds: [], ...settings };
-          for await (const id of generate(session, all, [], () => undefined)) ids.push(id);
+          for await (const { id } of generate(session, all, [], () => undefined)) ids.push(id);
           return ids;
         };
         greedy.add((await run({})).join());

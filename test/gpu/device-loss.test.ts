@@ -51,7 +51,7 @@ function close({ engine, gpu, breakable }: Rig): void {
 
 async function drawnBy(session: Session): Promise<number[]> {
   const ids: number[] = [];
-  for await (const id of generate(session, HOT, [], () => undefined)) ids.push(id);
+  for await (const { id } of generate(session, HOT, [], () => undefined)) ids.push(id);
   return ids;
 }
 

@@ -426,7 +426,7 @@ describe("in an engine", () => {
       session.rewind(PROMPT.length);
       const ids: number[] = [];
       const { error } = await abortedAfter(int(50, 300), async (signal) => {
-        for await (const id of generate(session, { maxTokens: 40 }, [], () => signal)) ids.push(id);
+        for await (const { id } of generate(session, { maxTokens: 40 }, [], () => signal)) ids.push(id);
       });
       expect(error).toMatchObject({ name: "AbortError" });
       expect(session.tokens).toEqual([...PROMPT, ...ids]);

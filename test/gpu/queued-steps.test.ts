@@ -39,7 +39,7 @@ async function withEngine(fraction: number, run: (engine: Engine, session: Sessi
 
 async function generated(session: Session, settings: GenerateSettings): Promise<number[]> {
   const ids: number[] = [];
-  for await (const id of generate(session, { stopIds: [], ...settings }, [], () => undefined)) ids.push(id);
+  for await (const { id } of generate(session, { stopIds: [], ...settings }, [], () => undefined)) ids.push(id);
   return ids;
 }
 

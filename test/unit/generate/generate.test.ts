@@ -12,6 +12,7 @@ function fakeSession(length = 3, contextLength = 20) {
   const signals: (AbortSignal | undefined)[] = [];
   const session = {
     contextLength,
+    vocabSize: 1000,
     get length() {
       return timeline.length;
     },
@@ -28,7 +29,7 @@ function fakeSession(length = 3, contextLength = 20) {
 
 async function collect(session: Session, settings: GenerateSettings, modelStopIds: readonly number[] = []) {
   const ids: number[] = [];
-  for await (const id of generate(session, settings, modelStopIds, () => undefined)) ids.push(id);
+  for await (const { id } of generate(session, settings, modelStopIds, () => undefined)) ids.push(id);
   return ids;
 }
 
@@ -65,7 +66,7 @@ describe("ends", () => {
 
   test("when the reader leaves: no step is run ahead of it", async () => {
     const { session, asked, timeline } = fakeSession();
-    for await (const id of generate(session, {}, [], () => undefined)) if (id === 101) break;
+    for await (const { id } of generate(session, {}, [], () => undefined)) if (id === 101) break;
     expect(asked).toHaveLength(2);
     expect(timeline).toEqual([0, 0, 0, 100, 101]);
   });
@@ -74,7 +75,7 @@ describe("ends", () => {
     const { session, timeline } = fakeSession();
     const controller = new AbortController();
     const run = async () => {
-      for await (const id of generate(session, {}, [], () => controller.signal)) if (id === 101) controller.abort();
+      for await (const { id } of generate(session, {}, [], () => controller.signal)) if (id === 101) controller.abort();
     };
     await expect(run()).rejects.toThrow(expect.objectContaining({ name: "AbortError" }));
     expect(timeline).toEqual([0, 0, 0, 100, 101]);
@@ -99,7 +100,7 @@ describe("asks", () => {
     const { session, signals } = fakeSession();
     const given = [1, 2, 3].map(() => new AbortController().signal);
     let step = 0;
-    for await (const id of generate(session, { maxTokens: 3 }, [], () => given[step++])) expect(id).toBe(99 + step);
+    for await (const { id } of generate(session, { maxTokens: 3 }, [], () => given[step++])) expect(id).toBe(99 + step);
     expect(signals).toEqual(given);
   });
 });

@@ -1,0 +1,151 @@
+/** Reading JSON schemas: what a node may say, references, and two nodes that must both hold made one. */
+import { UsageError } from "../errors.ts";
+import { show } from "../util/show.ts";
+
+export type SchemaNode = Readonly<Record<string, unknown>>;
+/** A node, or whether anything at all holds. */
+export type Schema = SchemaNode | boolean;
+
+/** Keywords that narrow what holds and that no grammar here can follow. */
+const REFUSED = [
+  ...["not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies", "patternProperties"],
+  ...["propertyNames", "minProperties", "maxProperties", "contains", "minContains", "maxContains", "uniqueItems"],
+  ...["unevaluatedProperties", "unevaluatedItems", "additionalItems", "multipleOf"],
+  ...["$dynamicRef", "$recursiveRef", "$id", "$anchor"],
+];
+/** Values under which such a keyword asks for nothing, or for what holds here anyway. */
+const HARMLESS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  uniqueItems: (value) => value === false,
+  unevaluatedProperties: () => true, // names come only where they are said
+  unevaluatedItems: () => true,
+  minProperties: (value) => value === 0,
+  multipleOf: (value) => value === 1,
+  $id: () => true,
+};
+const ANNOTATIONS = ["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"];
+const OTHERS = ["$schema", "$defs", "definitions", ...Object.keys(HARMLESS)];
+const MAX_DEPTH = 64;
+
+export function fail(path: string, what: string): never {
+  throw new UsageError(`The JSON schema at ${path}: ${what}`);
+}
+
+/** `value` as a schema, refused by the name of a keyword that cannot be held to. */
+export function schemaAt(value: unknown, path: string): Schema {
+  if (typeof value === "boolean") return value;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return fail(path, `expected a schema (an object, true or false), got ${show(value)}.`);
+  }
+  const node = value as SchemaNode;
+  for (const keyword of REFUSED) {
+    if (!Object.hasOwn(node, keyword) || HARMLESS[keyword]?.(node[keyword])) continue;
+    if (keyword === "multipleOf" && node.type !== "integer")
+      fail(path, '"multipleOf" is supported for integers as 1 only.');
+    fail(path, `"${keyword}" is not supported. Leave it out, and check the result yourself.`);
+  }
+  if (path.split(".").length > MAX_DEPTH) fail(path, `expected at most ${MAX_DEPTH} levels.`);
+  return node;
+}
+
+/** What of `node` narrows what holds: without names, notes and definitions. */
+export function assertions(node: SchemaNode): SchemaNode {
+  const rest = Object.entries(node).filter(([key]) => !ANNOTATIONS.includes(key) && !OTHERS.includes(key));
+  return Object.fromEntries(rest);
+}
+
+/** The part of `root` that a `$ref` names. */
+export function resolve(root: Schema, ref: unknown, path: string): Schema {
+  if (typeof ref !== "string" || !/^#($|\/)/.test(ref)) {
+    return fail(path, `expected a "$ref" inside the schema (#/$defs/name), got ${show(ref)}.`);
+  }
+  let at: unknown = root;
+  for (const part of ref.split("/").slice(1)) {
+    const key = decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~");
+    if (typeof at !== "object" || at === null || !Object.hasOwn(at, key))
+      fail(path, `"$ref" names ${ref}, which is not there.`);
+    at = (at as SchemaNode)[key];
+  }
+  return schemaAt(at, ref);
+}
+
+/** `node` with its `$ref` in place of what it names. @throws UsageError for a reference that only comes back to itself. */
+export function flat(root: Schema, schema: Schema, path: string): Schema {
+  let at = schema;
+  for (let steps = 0; typeof at === "object" && "$ref" in at; steps++) {
+    if (steps > MAX_DEPTH) fail(path, '"$ref" leads back to itself.');
+    const { $ref, ...rest } = at;
+    at = merged(root, resolve(root, $ref, path), assertions(rest), path);
+  }
+  return at;
+}
+
+/** A schema that holds where both do. */
+export function merged(root: Schema, a: Schema, b: Schema, path: string): Schema {
+  if (a === true || b === true) return a === true ? b : a;
+  if (a === false || b === false) return false;
+  const [one, two] = [a, b].map((schema) => flat(root, schema, path));
+  if (typeof one !== "object" || typeof two !== "object") return merged(root, one ?? true, two ?? true, path);
+  closedTo(one, two, path);
+  closedTo(two, one, path);
+  const result: Record<string, unknown> = { ...one };
+  for (const [key, value] of Object.entries(assertions(two))) {
+    const held = one[key];
+    if (held === undefined || JSON.stringify(held) === JSON.stringify(value)) result[key] = value;
+    else result[key] = both(root, key, held, value, path);
+  }
+  return result;
+}
+
+/** Properties that one schema closes its list against cannot come from the other. */
+function closedTo(closed: SchemaNode, other: SchemaNode, path: string): void {
+  if (closed.additionalProperties === undefined || closed.additionalProperties === true) return;
+  const known = Object.keys((closed.properties as SchemaNode | undefined) ?? {});
+  const strange = Object.keys((other.properties as SchemaNode | undefined) ?? {}).find((name) => !known.includes(name));
+  if (strange === undefined) return;
+  fail(
+    path,
+    `"additionalProperties" of one part rules out the property ${show(strange)} of another that must hold too.`,
+  );
+}
+
+function both(root: Schema, key: string, a: unknown, b: unknown, path: string): unknown {
+  const [x, y] = [a, b] as [number, number];
+  if (["minimum", "exclusiveMinimum", "minLength", "minItems"].includes(key)) return Math.max(x, y);
+  if (["maximum", "exclusiveMaximum", "maxLength", "maxItems"].includes(key)) return Math.min(x, y);
+  if (key === "required") return [...new Set([...(a as string[]), ...(b as string[])])];
+  if (key === "enum") return (a as unknown[]).filter((item) => contains(b as unknown[], item));
+  if (key === "type") return typesOf(a, path).filter((type) => accepts(typesOf(b, path), type));
+  if (key === "items") return merged(root, schemaAt(a, path), schemaAt(b, path), path);
+  if (key !== "properties") return fail(path, `two values of "${key}" must both hold, which is not supported.`);
+  const [one, two] = [a, b] as [Record<string, Schema>, Record<string, Schema>];
+  const names = [...new Set([...Object.keys(one), ...Object.keys(two)])];
+  return Object.fromEntries(names.map((name) => [name, merged(root, one[name] ?? true, two[name] ?? true, path)]));
+}
+
+export function contains(list: readonly unknown[], item: unknown): boolean {
+  return list.some((other) => JSON.stringify(other) === JSON.stringify(item));
+}
+
+const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"] as const;
+export type TypeName = (typeof TYPES)[number];
+
+/** What `type` says, as a list. */
+export function typesOf(type: unknown, path: string): TypeName[] {
+  const list: unknown[] = Array.isArray(type) ? type : [type];
+  return list.map(
+    (name) =>
+      TYPES.find((known) => known === name) ??
+      fail(path, `"type" is ${show(name)}; expected one of ${TYPES.join(", ")}.`),
+  );
+}
+
+function accepts(types: readonly TypeName[], type: TypeName): boolean {
+  return types.includes(type) || (type === "integer" && types.includes("number"));
+}
+
+/** Whether `value` is of one of `types`. */
+export function isOfType(value: unknown, types: readonly TypeName[]): boolean {
+  const name = value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
+  if (name === "number") return types.includes("number") || (types.includes("integer") && Number.isInteger(value));
+  return types.includes(name as TypeName);
+}
