@@ -7,10 +7,12 @@ import { createChat } from "../src/chat/chat.ts";
 import type { ResponseChunk, ResponseRequest, WholeResponse } from "../src/chat/wire.ts";
 import type {
   EngineHostApi,
+  OpenedSession,
   WireGenerateOptions,
   WireInspectOptions,
   WireLoadOptions,
   WireRunOptions,
+  WireSessionOptions,
 } from "../src/client/protocol.ts";
 import type {
   AdapterSummary,
@@ -25,17 +27,20 @@ import type {
   LoadProgress,
   MemoryPlan,
   ModelInspection,
+  ModelWarning,
   ResidencyLayer,
   ResponseStats,
   RunAnswer,
-  SessionOptions,
+  SessionSnapshot,
   Stats,
   StepEvent,
   TraceRow,
 } from "../src/client/types.ts";
 import { canRun } from "../src/engine/can-run.ts";
+import { embedTexts } from "../src/engine/embed.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { inspectFiles } from "../src/engine/inspect.ts";
+import { restoreSession } from "../src/engine/restore-session.ts";
 import type { Session } from "../src/engine/session.ts";
 import { UnsupportedError, UsageError } from "../src/errors.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
@@ -101,6 +106,7 @@ export class EngineHost implements EngineHostApi {
     options: WireLoadOptions,
     callId: number,
     onProgress: ((progress: LoadProgress) => void) | null,
+    onWarning: ((warning: ModelWarning) => void) | null,
   ): Promise<{ spec: ModelSpec; adapter: AdapterSummary }> {
     return this.#calls.run(callId, async (signal) => {
       if (this.#io) throw new UsageError("This worker has a model already. Start another with loadModel.");
@@ -127,7 +133,14 @@ export class EngineHost implements EngineHostApi {
           ramBudgetBytes,
           sourceCounts: io.counts,
         };
-        const settings = { ...options, ...tiers, reservedSessions: options.chatSessions, signal, onProgress: onBytes };
+        const settings = {
+          ...options,
+          ...tiers,
+          reservedSessions: options.chatSessions,
+          signal,
+          onProgress: onBytes,
+          onWarning: onWarning ?? undefined,
+        };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
       } catch (error) {
@@ -160,11 +173,42 @@ export class EngineHost implements EngineHostApi {
     });
   }
 
-  async createSession(options: SessionOptions): Promise<{ sessionId: number; contextLength: number }> {
-    const session = await this.#loaded().createSession(options.contextLength);
-    const sessionId = this.#nextId++;
-    this.#sessions.set(sessionId, session);
-    return { sessionId, contextLength: session.contextLength };
+  createSession({ contextLength }: WireSessionOptions, callId: number): Promise<OpenedSession> {
+    return this.#opened(callId, (signal) => this.#loaded().createSession(contextLength, signal));
+  }
+
+  saveSession(sessionId: number, callId: number): Promise<SessionSnapshot> {
+    return this.#step(callId, async (signal) => {
+      const snapshot = await this.#session(sessionId).save(signal);
+      return transfer(snapshot, [snapshot]);
+    });
+  }
+
+  restoreSession(
+    snapshot: SessionSnapshot,
+    { contextLength }: WireSessionOptions,
+    callId: number,
+  ): Promise<OpenedSession> {
+    return this.#opened(callId, (signal) => restoreSession(this.#loaded(), snapshot, contextLength, signal));
+  }
+
+  forkSession(sessionId: number, callId: number): Promise<OpenedSession> {
+    return this.#opened(callId, (signal) => this.#session(sessionId).fork(signal));
+  }
+
+  embed(
+    texts: readonly (string | readonly number[])[],
+    normalize: boolean,
+    callId: number,
+  ): Promise<Float32Array<ArrayBuffer>[]> {
+    return this.#step(callId, async (signal) => {
+      const ids = texts.map((text) => (typeof text === "string" ? this.#tokens().encode(text) : text));
+      const vectors = await embedTexts(this.#loaded(), ids, normalize, signal);
+      return transfer(
+        vectors,
+        vectors.map(({ buffer }) => buffer),
+      );
+    });
   }
 
   prefill(sessionId: number, tokenIds: readonly number[], callId: number): Promise<Float32Array> {
@@ -318,6 +362,16 @@ export class EngineHost implements EngineHostApi {
       const result = await run(signal);
       if (performance.now() - this.#notedMs > NOTE_USES_EVERY_MS) void this.#noteUses().catch(() => {});
       return result;
+    });
+  }
+
+  /** Gives a new session its number. */
+  #opened(callId: number, open: (signal: AbortSignal) => Promise<Session>): Promise<OpenedSession> {
+    return this.#calls.run(callId, async (signal) => {
+      const session = await open(signal);
+      const sessionId = this.#nextId++;
+      this.#sessions.set(sessionId, session);
+      return { sessionId, contextLength: session.contextLength };
     });
   }
 

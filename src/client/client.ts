@@ -17,7 +17,7 @@ import {
   type ResponseStream,
 } from "./chat.ts";
 import type { WireSource } from "./model-source.ts";
-import type { EngineHostApi } from "./protocol.ts";
+import type { EngineHostApi, OpenedSession } from "./protocol.ts";
 import type {
   AdapterSummary,
   Advice,
@@ -28,6 +28,7 @@ import type {
   Completion,
   CompletionChunk,
   Drawn,
+  EmbedOptions,
   EncodeOptions,
   FinishReason,
   GenerateOptions,
@@ -36,6 +37,7 @@ import type {
   ResidencyLayer,
   ResponseStats,
   SessionOptions,
+  SessionSnapshot,
   Stats,
   StepEvent,
   TraceRow,
@@ -49,11 +51,13 @@ import type { EngineLink } from "./worker.ts";
 export async function openModel(
   border: Border,
   source: WireSource,
-  { signal, onProgress, ...wire }: Omit<LoadOptions, "workerUrl">,
+  { signal, onProgress, onWarning, ...wire }: Omit<LoadOptions, "workerUrl">,
 ): Promise<Model> {
-  const listener = onProgress ? proxy(onProgress) : null;
+  const [progress, warning] = [onProgress ? proxy(onProgress) : null, onWarning ? proxy(onWarning) : null];
   try {
-    const { spec, adapter } = await border.call(signal, (host, callId) => host.load(source, wire, callId, listener));
+    const { spec, adapter } = await border.only(signal, (host, callId) =>
+      host.load(source, wire, callId, progress, warning),
+    );
     return new Model(border, spec, adapter);
   } catch (error) {
     border.close();
@@ -97,9 +101,44 @@ export class Model {
   }
 
   /** A new timeline with a KV cache of its own. @throws BudgetError when its cache leaves no room for the experts. */
-  async createSession(options: SessionOptions = {}): Promise<Session> {
-    const { sessionId, contextLength } = await this.#border.call(undefined, (host) => host.createSession(options));
-    return new Session(this.#border, sessionId, contextLength);
+  async createSession({ signal, ...options }: SessionOptions = {}): Promise<Session> {
+    const opened = await this.#border.call(signal, (host, callId) => host.createSession(options, callId));
+    return new Session(this.#border, opened);
+  }
+
+  /**
+   * A session that goes on where a saved one was, bit for bit, without computing its tokens again. What goes on bit for bit
+   * on the device that saved it is close, not equal, on another kind of device.
+   * @param options `contextLength`, where given, must be the saved session's.
+   * @throws FormatError for bytes that are cut short or damaged; UsageError for a snapshot of another model, or of another
+   * context; BudgetError; `AbortError` when `options.signal` fires.
+   */
+  async restoreSession(snapshot: SessionSnapshot, { signal, ...options }: SessionOptions = {}): Promise<Session> {
+    const opened = await this.#border.call(signal, (host, callId) => host.restoreSession(snapshot, options, callId));
+    return new Session(this.#border, opened);
+  }
+
+  /**
+   * Text as a vector [hiddenSize]: the mean over its tokens of the last hidden state, taken behind the final norm. A model
+   * that was not trained for it gives a rough likeness of meaning, not more. Text is encoded as by `encode`; ids are taken as
+   * they are. Runs by the prefill path in a session of its own.
+   * @throws UsageError for what has no tokens or more than the model's context; UnsupportedError for text without a
+   * tokenizer; BudgetError; `AbortError` when `options.signal` fires.
+   */
+  embed(text: string, options?: EmbedOptions): Promise<Float32Array<ArrayBuffer>>;
+  embed(tokenIds: readonly number[], options?: EmbedOptions): Promise<Float32Array<ArrayBuffer>>;
+  /** A vector for each text, in order. */
+  embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array<ArrayBuffer>[]>;
+  async embed(
+    input: string | readonly number[] | readonly string[],
+    { signal, normalize = false }: EmbedOptions = {},
+  ): Promise<Float32Array<ArrayBuffer> | Float32Array<ArrayBuffer>[]> {
+    const many = isTexts(input);
+    const vectors = await this.#border.call(signal, (host, callId) =>
+      host.embed(many ? input : [input], normalize, callId),
+    );
+    const [first] = vectors;
+    return many || !first ? vectors : first;
   }
 
   /**
@@ -197,10 +236,24 @@ export class Session {
   readonly #id: number;
 
   /** @internal */
-  constructor(border: Border, id: number, contextLength: number) {
+  constructor(border: Border, { sessionId, contextLength }: OpenedSession) {
     this.#border = border;
-    this.#id = id;
+    this.#id = sessionId;
     this.contextLength = contextLength;
+  }
+
+  /**
+   * The session as bytes, to be kept anywhere and given to `Model.restoreSession` later. Tokens that were appended but not
+   * computed yet are computed first. @throws `AbortError` when `options.signal` fires.
+   */
+  save(options: { signal?: AbortSignal } = {}): Promise<SessionSnapshot> {
+    return this.#border.call(options.signal, (host, callId) => host.saveSession(this.#id, callId));
+  }
+
+  /** Another session with the same timeline, its cache copied on the GPU. @throws BudgetError; `AbortError`. */
+  async fork(options: { signal?: AbortSignal } = {}): Promise<Session> {
+    const opened = await this.#border.call(options.signal, (host, callId) => host.forkSession(this.#id, callId));
+    return new Session(this.#border, opened);
   }
 
   /**
@@ -278,6 +331,13 @@ export class Session {
   }
 }
 
+function isTexts(input: string | readonly number[] | readonly string[]): input is readonly string[] {
+  return typeof input !== "string" && typeof input[0] === "string";
+}
+
+/** An engine that is to end answers an abort within this time, or is ended: it may hang. Milliseconds. */
+const ABORT_GRACE_MS = 1000;
+
 /**
  * The connection to one engine: call ids, cancellation, and what happens when it dies.
  * @internal
@@ -316,6 +376,21 @@ export class Border {
     } finally {
       this.#waiting.delete(fail);
       signal?.removeEventListener("abort", cancel);
+    }
+  }
+
+  /** The only call of an engine that was started for it: an abort ends the engine when it does not answer soon. */
+  async only<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const stop = () => {
+      timer = setTimeout(() => this.close(), ABORT_GRACE_MS);
+    };
+    signal?.addEventListener("abort", stop);
+    try {
+      return await this.call(signal, run);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
     }
   }
 

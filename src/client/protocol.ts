@@ -23,20 +23,30 @@ import type {
   LoadProgress,
   MemoryPlan,
   ModelInspection,
+  ModelWarning,
   ResidencyLayer,
   ResponseStats,
   RunAnswer,
   RunOptions,
   SessionOptions,
+  SessionSnapshot,
   Stats,
   StepEvent,
   TraceRow,
 } from "./types.ts";
 
-export type WireLoadOptions = Omit<LoadOptions, "signal" | "onProgress" | "workerUrl">;
+export type WireLoadOptions = Omit<LoadOptions, "signal" | "onProgress" | "onWarning" | "workerUrl">;
 export type WireInspectOptions = Omit<InspectOptions, "signal" | "workerUrl">;
 export type WireRunOptions = Omit<RunOptions, "signal" | "workerUrl">;
+export type WireSessionOptions = Omit<SessionOptions, "signal">;
 export type WireGenerateOptions = Omit<GenerateOptions, "signal">;
+
+/** A session under its number. */
+export interface OpenedSession {
+  readonly sessionId: number;
+  /** Most tokens that its timeline can hold. */
+  readonly contextLength: number;
+}
 
 export interface EngineHostApi {
   load(
@@ -44,6 +54,7 @@ export interface EngineHostApi {
     options: WireLoadOptions,
     callId: number,
     onProgress: ((progress: LoadProgress) => void) | null,
+    onWarning: ((warning: ModelWarning) => void) | null,
   ): Promise<{ spec: ModelSpec; adapter: AdapterSummary }>;
 
   /** Needs no GPU, and no model in this worker. */
@@ -52,7 +63,10 @@ export interface EngineHostApi {
   /** Opens the GPU for a moment; no model in this worker. */
   canRun(source: WireSource, options: WireRunOptions, callId: number): Promise<RunAnswer>;
 
-  createSession(options: SessionOptions): Promise<{ sessionId: number; contextLength: number }>;
+  createSession(options: WireSessionOptions, callId: number): Promise<OpenedSession>;
+  saveSession(sessionId: number, callId: number): Promise<SessionSnapshot>;
+  restoreSession(snapshot: SessionSnapshot, options: WireSessionOptions, callId: number): Promise<OpenedSession>;
+  forkSession(sessionId: number, callId: number): Promise<OpenedSession>;
   prefill(sessionId: number, tokenIds: readonly number[], callId: number): Promise<Float32Array>;
   decode(sessionId: number, tokenId: number, callId: number): Promise<Float32Array>;
   rewind(sessionId: number, length: number): Promise<void>;
@@ -65,6 +79,12 @@ export interface EngineHostApi {
   generateNext(generationId: number, callId: number): Promise<Drawn | FinishReason>;
   generateReturn(generationId: number): Promise<void>;
 
+  /** A vector [hiddenSize] for each text, or each row of token ids. */
+  embed(
+    texts: readonly (string | readonly number[])[],
+    normalize: boolean,
+    callId: number,
+  ): Promise<Float32Array<ArrayBuffer>[]>;
   /** Answers a chat, or continues a text, in one piece. */
   respond(request: ResponseRequest, callId: number): Promise<WholeResponse>;
   /** Starts a stream of chunks and gives its id; nothing runs before `respondNext`. */

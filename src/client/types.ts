@@ -3,6 +3,7 @@
  * or raw configuration is here.
  */
 import type { DeviceTrial } from "../engine/run-answer.ts";
+import type { ModelWarning } from "../engine/types.ts";
 import type { GenerateSettings } from "../generate/settings.ts";
 import type { PolicyName } from "../pager/policy.ts";
 
@@ -37,6 +38,7 @@ export type {
   Gauge,
   LayerPaging,
   MemoryPlan,
+  ModelWarning,
   ResidencyLayer,
   ResponseStats,
   Stats,
@@ -146,6 +148,8 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
   /** Called as the load goes on, once a phase and for every part of the dense weights. */
   readonly onProgress?: (progress: LoadProgress) => void;
+  /** Hears, for as long as the model lives, of what went wrong and was put right: a lost device, memory refused. */
+  readonly onWarning?: (warning: ModelWarning) => void;
   /** Silence after which a connection is cut and asked again, in milliseconds. Default 20,000. */
   readonly stallTimeoutMs?: number;
   /** URL of the engine worker, where a page's bundler or CSP needs its own copy. */
@@ -180,7 +184,21 @@ export interface RunOptions extends DeviceTrial {
 export interface SessionOptions {
   /** Most tokens the session's timeline can hold. Default: what was reserved when loading. */
   readonly contextLength?: number;
+  readonly signal?: AbortSignal;
 }
+
+export interface EmbedOptions {
+  /** Scale every vector to length 1. Default false. */
+  readonly normalize?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A session as bytes (`Session.save`), for `Model.restoreSession`. It takes, for each computed token, the bytes that a token
+ * has in the KV cache and 5 more; layers with a sliding window keep no more than their window and a chunk. Beside that some
+ * hundred bytes. It ends in a SHA-256 of all.
+ */
+export type SessionSnapshot = ArrayBuffer;
 
 /** Sampling and stopping of `Session.generate`, and the signal that ends it. Seeded runs repeat exactly. */
 export interface GenerateOptions extends GenerateSettings {

@@ -49,6 +49,8 @@ export interface EngineCounts {
   queuedStepsDropped: number;
   expertHits: number;
   expertMisses: number;
+  deviceLosses: number;
+  budgetsLowered: number;
 }
 
 export function newCounts(): EngineCounts {
@@ -68,6 +70,8 @@ export function newCounts(): EngineCounts {
     queuedStepsDropped: 0,
     expertHits: 0,
     expertMisses: 0,
+    deviceLosses: 0,
+    budgetsLowered: 0,
   };
 }
 

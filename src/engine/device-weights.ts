@@ -4,6 +4,8 @@ import type { Gpu } from "../gpu/device.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
 import type { EmbedShard } from "../kernels/embed.ts";
+import type { ModelSpec } from "../models/spec.ts";
+import { digest, toHex } from "../tiers/digest.ts";
 import { alignUp } from "../util/math.ts";
 import { type MatrixLayout, matrixLayout, rowAlignment } from "../weights/layout.ts";
 import type { TensorRef, WeightMap } from "../weights/weight-map.ts";
@@ -15,9 +17,15 @@ const MAX_SHARD_BYTES = 32 * 2 ** 20;
 /** A matrix as one or more runs of rows, each in a buffer of its own. */
 export type DeviceMatrix = readonly EmbedShard[];
 
+/** Bytes of every tensor that tell two models apart. */
+const SAMPLE_BYTES = 2048;
+
 export class DeviceWeights {
   readonly #matrices = new Map<string, DeviceMatrix>();
   readonly #vectors = new Map<string, LedgerBuffer>();
+  /** The first bytes of every tensor, until they have become the fingerprint. */
+  readonly #samples = new Map<string, Uint8Array<ArrayBuffer>>();
+  #fingerprint: Promise<string> | undefined;
 
   /** @internal */
   add(ref: TensorRef, loaded: DeviceMatrix | LedgerBuffer): void {
@@ -25,11 +33,42 @@ export class DeviceWeights {
     else this.#matrices.set(keyOf(ref), loaded);
   }
 
+  /** @internal The first bytes of a tensor, as they come. */
+  sample(ref: TensorRef, bytes: ArrayBufferView<ArrayBuffer>): void {
+    const length = Math.min(SAMPLE_BYTES, bytes.byteLength);
+    if (!this.#fingerprint)
+      this.#samples.set(keyOf(ref), new Uint8Array(bytes.buffer, bytes.byteOffset, length).slice());
+  }
+
+  /**
+   * A digest that tells this model from others: its specification, and the beginning of every dense tensor. Models that
+   * differ in nothing but later rows or experts would have the same; trained ones do not.
+   */
+  fingerprint(spec: ModelSpec): Promise<string> {
+    this.#fingerprint ??= this.#digest(spec);
+    return this.#fingerprint;
+  }
+
+  async #digest(spec: ModelSpec): Promise<string> {
+    const sorted = [...this.#samples].sort(([a], [b]) => (a < b ? -1 : 1));
+    this.#samples.clear();
+    const shapes = [...this.#matrices].map(([key, [first]]) => [key, first?.dtype, first?.quadsPerRow]).sort();
+    const text = JSON.stringify([spec, shapes, sorted.map(([key, { length }]) => [key, length])]);
+    return toHex(
+      await digest(new Uint8Array(await new Blob([text, ...sorted.map(([, bytes]) => bytes)]).arrayBuffer())),
+    );
+  }
+
   /** All runs of a matrix. @throws UsageError for a name that the model does not have. */
   shards(ref: TensorRef): DeviceMatrix {
     const matrix = this.#matrices.get(keyOf(ref));
     if (!matrix) throw new UsageError(`The model has no matrix ${keyOf(ref)}.`);
     return matrix;
+  }
+
+  /** The same; `undefined` before it is loaded. */
+  known(ref: TensorRef): DeviceMatrix | undefined {
+    return this.#matrices.get(keyOf(ref));
   }
 
   /** A vector [n] f32, padded with zeros to whole quads; `undefined` where the model has none. */
@@ -58,6 +97,7 @@ export function deviceWeightBytes(weights: WeightMap, maxBindingBytes: number): 
 
 /**
  * Reads every dense tensor onto the GPU. `onBytes` hears the GPU bytes of each piece as it lands.
+ * @param into weights whose buffers are there, but were lost their content: they are filled again.
  * @throws SourceError when bytes do not arrive; DeviceError when the GPU refuses memory; `AbortError`.
  */
 export async function loadDeviceWeights(
@@ -65,16 +105,16 @@ export async function loadDeviceWeights(
   weights: WeightMap,
   signal: AbortSignal | undefined,
   onBytes: (bytes: number) => void,
+  into = new DeviceWeights(),
 ): Promise<DeviceWeights> {
-  const loaded = new DeviceWeights();
   const load = async ({ ref, shape }: WeightMap["dense"][number]): Promise<void> => {
-    if (shape.length === 1) loaded.add(ref, await loadVector(gpu, weights, ref, signal, onBytes));
-    else loaded.add(ref, await loadMatrix(gpu, weights, ref, signal, onBytes));
+    if (shape.length === 1) into.add(ref, await loadVector(gpu, weights, ref, signal, onBytes, into));
+    else into.add(ref, await loadMatrix(gpu, weights, ref, signal, onBytes, into));
   };
   for (let first = 0; first < weights.dense.length; first += PARALLEL_TENSORS) {
     await Promise.all(weights.dense.slice(first, first + PARALLEL_TENSORS).map(load));
   }
-  return loaded;
+  return into;
 }
 
 const PARALLEL_TENSORS = 6; // what browsers give one HTTP/1.1 host
@@ -85,10 +125,12 @@ async function loadVector(
   ref: TensorRef,
   signal: AbortSignal | undefined,
   onBytes: (bytes: number) => void,
+  into: DeviceWeights,
 ): Promise<LedgerBuffer> {
   const values = await weights.readVector(ref, signal);
   signal?.throwIfAborted();
-  const buffer = gpu.ledger.create("dense", keyOf(ref), values.byteLength, STORAGE_USAGE);
+  into.sample(ref, values);
+  const buffer = into.vector(ref) ?? gpu.ledger.create("dense", keyOf(ref), values.byteLength, STORAGE_USAGE);
   gpu.queue.write(buffer, 0, values);
   onBytes(buffer.bytes);
   return buffer;
@@ -100,16 +142,18 @@ async function loadMatrix(
   ref: TensorRef,
   signal: AbortSignal | undefined,
   onBytes: (bytes: number) => void,
+  into: DeviceWeights,
 ): Promise<DeviceMatrix> {
   const layout = weights.matrix(ref);
+  const known = into.known(ref);
   const shards: EmbedShard[] = [];
   for (const { rowStart, rows } of cut(layout, gpu.facts.maxBindingBytes)) {
     const bytes = await weights.readMatrixRows(ref, rowStart, rows, signal);
     signal?.throwIfAborted();
     const label = `${keyOf(ref)} from row ${rowStart}`;
-    const buffer = await gpu.ledger.checked(label, () =>
-      gpu.ledger.create("dense", label, bytes.byteLength, STORAGE_USAGE),
-    );
+    if (rowStart === 0) into.sample(ref, bytes);
+    const make = () => gpu.ledger.create("dense", label, bytes.byteLength, STORAGE_USAGE);
+    const buffer = known?.[shards.length]?.buffer ?? (await gpu.ledger.checked(label, make));
     gpu.queue.write(buffer, 0, bytes);
     onBytes(buffer.bytes);
     shards.push({ dtype: layout.dtype, rows, quadsPerRow: layout.quadsPerRow, rowStart, buffer });

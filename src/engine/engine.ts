@@ -5,34 +5,23 @@
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
-import { KernelHost, type Tuning } from "../kernels/kernel.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { Advice } from "../pager/governor.ts";
-import { type PagedLayer, Pager } from "../pager/pager.ts";
-import { DEFAULT_POLICY } from "../pager/policy.ts";
-import { RamTier } from "../tiers/ram-tier.ts";
 import type { WeightMap } from "../weights/weight-map.ts";
+import { buildParts, loadAllExperts } from "./build-parts.ts";
 import { newSourceCounts, type SourceCounts, snapshot } from "./counters.ts";
-import { loadDeviceWeights } from "./device-weights.ts";
+import { fewerSlots, fitSlots, isRefusal } from "./fit-slots.ts";
 import { HistoryReads } from "./history-reads.ts";
 import { createKvCache } from "./kv-cache.ts";
-import { type MemoryNeeds, memoryNeeds, planMemory, sessionBytes } from "./memory-plan.ts";
+import { leastSlots, type MemoryNeeds, memoryNeeds, planMemory, sessionBytes, withSlots } from "./memory-plan.ts";
 import { checkContext, checkOptions, type EngineOptions, reservedContext } from "./options.ts";
 import type { Parts } from "./parts.ts";
-import { createScratch, type Scratch } from "./scratch.ts";
+import { Revival } from "./revive.ts";
 import { type QueuedStep, Session, type SessionHost } from "./session.ts";
-import { modelSizes, moeLayers, PREDICTIONS, type Sizes } from "./sizes.ts";
+import { modelSizes, PREDICTIONS, type Sizes } from "./sizes.ts";
 import { Steps } from "./steps.ts";
-import type { MemoryPlan, ResidencyLayer, Stats, StepEvent, TraceRow } from "./types.ts";
-
-// A software adapter runs the threads of a workgroup in turn, so a row has one. A GPU wants neighbours to read neighbouring words.
-const SOFTWARE_TUNING: Tuning = { lanes: 1, rows: 16 };
-const GPU_TUNING: Tuning = { lanes: 32, rows: 4 };
-
-/** The shape of matvec workgroups on this device. */
-export function tuningOf({ facts }: Gpu): Tuning {
-  return facts.isFallback ? SOFTWARE_TUNING : GPU_TUNING;
-}
+import { lostAgain, MAX_LOSSES, Turns } from "./turns.ts";
+import type { MemoryPlan, ModelWarning, ResidencyLayer, Stats, StepEvent, TraceRow } from "./types.ts";
 
 export type { EngineOptions } from "./options.ts";
 
@@ -48,13 +37,13 @@ export class Engine implements SessionHost {
   readonly #options: EngineOptions;
   readonly #sessions = new Map<Session, number>();
   readonly #sources: SourceCounts;
+  readonly #turns: Turns<QueuedStep>;
+  readonly #revival: Revival;
+  readonly #ending = new AbortController();
   #plan: MemoryPlan;
-  #queue: Promise<unknown> = Promise.resolve();
-  #queued: QueuedStep | undefined;
-  #disposed = false;
 
   /** @internal */
-  constructor(parts: Parts, needs: MemoryNeeds, plan: MemoryPlan, options: EngineOptions) {
+  constructor(parts: Parts, weights: WeightMap, needs: MemoryNeeds, plan: MemoryPlan, options: EngineOptions) {
     this.parts = parts;
     this.gpu = parts.gpu;
     this.spec = parts.spec;
@@ -66,6 +55,17 @@ export class Engine implements SessionHost {
     this.steps.history =
       options.prefetch === "history" ? new HistoryReads(parts.spec, parts.pager, parts.ram) : undefined;
     this.#sources = options.sourceCounts ?? newSourceCounts();
+    this.#revival = new Revival(parts, weights, this.#ending.signal, {
+      lost: () => this.#forgetDevice(),
+      reopened: (message) => this.#warn({ code: "device-lost", message }),
+      fillSlots: () => this.#fillSlots(),
+    });
+    this.#turns = new Turns({
+      loss: this.gpu.loss,
+      check: () => this.#check(),
+      restore: () => this.#revival.restore(),
+      drop: ({ step }) => this.steps.drop(step),
+    });
   }
 
   /**
@@ -78,23 +78,47 @@ export class Engine implements SessionHost {
     const sizes = modelSizes(spec, options.prefillChunk, options.prefetch === "next-layer" ? PREDICTIONS : 0);
     const needs = memoryNeeds(spec, weights, sizes, gpu.facts.maxBindingBytes);
     const plan = planMemory(needs, reservedBytes(spec, sizes, options), options.gpuBudgetBytes);
+    for (let losses = 0; ; losses++) {
+      try {
+        const parts = await buildParts(gpu, weights, spec, sizes, needs, options);
+        const engine = new Engine(parts, weights, needs, plan, options);
+        engine.steps.counts.deviceLosses += losses;
+        await engine.#becomeReady(options.signal);
+        return engine;
+      } catch (error) {
+        gpu.ledger.destroyAll();
+        options.signal?.throwIfAborted();
+        if (!(await gpu.loss.isGone())) throw error;
+        if (losses >= MAX_LOSSES) throw lostAgain(gpu.loss.error, losses + 1);
+        await gpu.reopen(options.signal);
+        options.onWarning?.({
+          code: "device-lost",
+          message: "The GPU device was lost while loading, which began anew.",
+        });
+      }
+    }
+  }
+
+  /** Brings the slots. */
+  async #becomeReady(signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    const stop = () => this.#ending.abort();
+    signal?.addEventListener("abort", stop);
     try {
-      const parts = await buildParts(gpu, weights, spec, sizes, needs, plan, options);
-      if (options.allResident) await loadAllExperts(parts, plan, options.signal);
-      return new Engine(parts, needs, plan, options);
-    } catch (error) {
-      gpu.ledger.destroyAll();
-      throw error;
+      await this.exclusive(async () => {});
+      signal?.throwIfAborted();
+    } finally {
+      signal?.removeEventListener("abort", stop);
     }
   }
 
   /** @throws BudgetError when its cache leaves too little for the experts; UsageError for a senseless length. */
-  createSession(contextLength = reservedContext(this.spec, this.#options)): Promise<Session> {
+  createSession(contextLength = reservedContext(this.spec, this.#options), signal?: AbortSignal): Promise<Session> {
     return this.exclusive(async () => {
       checkContext(contextLength, this.spec.contextLength);
       const bytes = sessionBytes(this.spec, this.sizes, contextLength);
       await this.#resize(this.#plan.budgetBytes, this.#sessionBytes() + bytes);
-      const kv = await createKvCache(this.gpu, this.spec, contextLength, this.sizes.chunk);
+      const kv = await this.#yielding(() => createKvCache(this.gpu, this.spec, contextLength, this.sizes.chunk));
       const logits = this.gpu.ledger.create("scratch", "logits", this.sizes.vocab * 4, STORAGE_USAGE);
       const session = new Session(this, kv, logits, contextLength);
       this.#sessions.set(session, bytes);
@@ -105,7 +129,7 @@ export class Engine implements SessionHost {
         throw error;
       }
       return session;
-    });
+    }, signal);
   }
 
   /** Frees a session between two steps, and gives back to the slots what it had taken of them. */
@@ -187,40 +211,32 @@ export class Engine implements SessionHost {
 
   /** Frees every buffer; the GPU itself is the caller's. */
   dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
+    if (this.#ending.signal.aborted) return;
+    this.#ending.abort();
     for (const session of [...this.#sessions.keys()]) session.dispose();
     this.steps.history?.dispose();
     void this.parts.pager.endGuesses();
     this.parts.ram.clear();
     this.gpu.queue.dispose();
-    this.gpu.ledger.destroyAll();
+    this.gpu.ledger.close();
   }
 
-  /** Runs `task` when every earlier one has ended. */
-  exclusive<T>(task: () => Promise<T>): Promise<T> {
-    return this.exclusiveDraw(async (queued) => {
-      if (queued) await this.steps.drop(queued.step);
-      return task();
-    });
+  /**
+   * Runs `task` when every earlier one has ended, and again when the device is lost under it. An abort ends the wait; what
+   * has begun must look at the signal itself.
+   */
+  exclusive<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#turns.run(task, signal);
   }
 
   /** @internal */
-  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T> {
-    const run = this.#queue.then(() => {
-      if (this.#disposed)
-        throw new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" });
-      const queued = this.#queued;
-      this.#queued = undefined;
-      return task(queued);
-    });
-    this.#queue = run.catch(() => {});
-    return run;
+  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#turns.runWithQueued(task, signal);
   }
 
   /** @internal */
   keepQueued(step: QueuedStep): void {
-    this.#queued = step;
+    this.#turns.keep(step);
   }
 
   /** @internal A session that was disposed. */
@@ -231,28 +247,77 @@ export class Engine implements SessionHost {
   async #resize(budgetBytes: number, liveSessionBytes: number): Promise<MemoryPlan> {
     const reserved = reservedBytes(this.spec, this.sizes, this.#options);
     const plan = planMemory(this.#needs, Math.max(reserved, liveSessionBytes), budgetBytes);
-    if (plan.slotsPerLayer !== this.#plan.slotsPerLayer) {
-      if (this.parts.allResident) {
-        throw new UsageError("A model with allResident keeps every expert on the GPU: load it without to change that.");
-      }
-      await this.#resizeSlots(plan.slotsPerLayer);
+    if (plan.slotsPerLayer === this.#plan.slotsPerLayer) {
+      this.#plan = plan;
+      return plan;
     }
-    this.#plan = plan;
-    return plan;
+    if (this.parts.allResident) {
+      throw new UsageError("A model with allResident keeps every expert on the GPU: load it without to change that.");
+    }
+    return this.#makeSlots(plan);
   }
 
-  /** Memory refused for the new slots brings the old number back, and the refusal is told. */
-  async #resizeSlots(slotsPerLayer: number): Promise<void> {
-    const { pager, host } = this.parts;
+  /** The slots of `plan`, or fewer where the GPU refuses memory for so many; what then holds is the plan from here on. */
+  async #makeSlots(plan: MemoryPlan): Promise<MemoryPlan> {
+    const { pager, host, allResident } = this.parts;
+    const least = allResident ? plan.slotsPerLayer : leastSlots(this.#needs);
     try {
-      await pager.resize(slotsPerLayer);
+      const slots = await fitSlots(pager, plan.slotsPerLayer, this.#plan.slotsPerLayer, least);
+      this.#plan = slots < plan.slotsPerLayer ? this.#lowered(plan, slots) : plan;
+      return this.#plan;
     } catch (error) {
-      await pager.resize(this.#plan.slotsPerLayer);
+      this.#revival.slotsMissing();
       throw error;
     } finally {
       host.reset();
       this.generation += 1;
     }
+  }
+
+  /** Runs `make`, giving up slots for as long as the GPU refuses it memory. */
+  async #yielding<T>(make: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await make();
+      } catch (error) {
+        const slots = fewerSlots(this.#plan.slotsPerLayer, leastSlots(this.#needs));
+        if (!isRefusal(error) || this.parts.allResident || slots === undefined) throw error;
+        await this.#makeSlots(this.#lowered(this.#plan, slots));
+      }
+    }
+  }
+
+  #lowered(plan: MemoryPlan, slots: number): MemoryPlan {
+    const lower = withSlots(this.#needs, plan, slots);
+    this.steps.counts.budgetsLowered += 1;
+    this.#warn({
+      code: "budget-lowered",
+      message:
+        `The GPU has no memory for a budget of ${plan.budgetBytes} bytes: it is ${lower.budgetBytes} now, with ${slots} ` +
+        `experts a layer instead of ${plan.slotsPerLayer}. Results stay the same; more experts will be fetched.`,
+    });
+    return lower;
+  }
+
+  /** After a lost device: nothing that was on it is there. */
+  #forgetDevice(): void {
+    this.steps.deviceLost();
+    for (const session of this.#sessions.keys()) session.forgetCache();
+    this.generation += 1;
+  }
+
+  async #fillSlots(): Promise<void> {
+    await this.#makeSlots(this.#plan);
+    if (this.parts.allResident) await loadAllExperts(this.parts, this.#plan, this.#ending.signal);
+  }
+
+  #warn(warning: ModelWarning): void {
+    this.#options.onWarning?.(warning);
+  }
+
+  #check(): void {
+    if (!this.#ending.signal.aborted) return;
+    throw new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" });
   }
 
   #sessionBytes(): number {
@@ -263,65 +328,4 @@ export class Engine implements SessionHost {
 /** Caches that the plan keeps room for, whether or not their sessions are alive. */
 function reservedBytes(spec: ModelSpec, sizes: Sizes, options: EngineOptions): number {
   return (options.reservedSessions ?? 1) * sessionBytes(spec, sizes, reservedContext(spec, options));
-}
-
-/** One by one, so that every expert comes into the slot of its number. */
-async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortSignal | undefined): Promise<void> {
-  if (plan.slotsPerLayer < plan.expertsPerLayer) {
-    throw new UsageError(`allResident needs a slot for every expert: a budget of ${plan.fullBudgetBytes} bytes.`, {
-      details: { smallestBytes: plan.fullBudgetBytes },
-    });
-  }
-  for (const [moe, { resident }] of pager.residentFlags().entries()) {
-    for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], { signal });
-  }
-}
-
-async function buildParts(
-  gpu: Gpu,
-  weights: WeightMap,
-  spec: ModelSpec,
-  sizes: Sizes,
-  needs: MemoryNeeds,
-  plan: MemoryPlan,
-  options: EngineOptions,
-): Promise<Parts> {
-  let loadedBytes = 0;
-  const onBytes = (bytes: number): void => {
-    loadedBytes += bytes;
-    options.onProgress?.(loadedBytes, needs.denseBytes);
-  };
-  onBytes(0);
-  await weights.checkSkipped(options.signal);
-  const deviceWeights = await loadDeviceWeights(gpu, weights, options.signal, onBytes);
-  const ram = new RamTier(
-    options.readExpert ?? ((layer, expert, { signal }) => weights.readExpert(layer, expert, signal)),
-    options.ramBudgetBytes ?? 0,
-  );
-  const layers = moeLayers(spec);
-  const paged = layers.map(({ layer, mlp: { numExperts, topK } }, moe): PagedLayer => {
-    const geometry = needs.layers[moe]?.geometry;
-    if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
-    const read: PagedLayer["read"] = (expert, how) => ram.read(layer, expert, how);
-    const raise = (expert: number): void => options.raiseExpert?.(layer, expert);
-    return { layer, numExperts, topK, geometry, read, raise };
-  });
-  const ropeFactors =
-    spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);
-  const [pager, scratch] = await gpu.ledger.checked("slots and working memory", (): [Pager, Scratch] => [
-    new Pager(gpu, paged, options.policy ?? DEFAULT_POLICY, plan.slotsPerLayer),
-    createScratch(gpu, spec, sizes, ropeFactors),
-  ]);
-  return {
-    gpu,
-    spec,
-    sizes,
-    host: new KernelHost(gpu, options.tuning ?? tuningOf(gpu)),
-    weights: deviceWeights,
-    scratch,
-    ram,
-    pager,
-    allResident: options.allResident ?? false,
-    expertLayouts: layers.map(({ layer }) => weights.expertLayout(layer)),
-  };
 }

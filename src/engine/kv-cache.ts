@@ -5,6 +5,7 @@
  */
 import { UsageError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
 import type { KvBuffers } from "../kernels/heads.ts";
 import type { ConvRing } from "../kernels/short-conv.ts";
@@ -18,6 +19,13 @@ export interface Ring {
   readonly capacity: number;
 }
 
+/** One buffer of it: rows of `rowBytes`, a position in row position % capacity. */
+export interface KvStore {
+  readonly buffer: LedgerBuffer;
+  readonly rowBytes: number;
+  readonly capacity: number;
+}
+
 export interface KvCache {
   /** One entry a layer; `undefined` for a layer without attention. */
   readonly layers: readonly (KvBuffers | undefined)[];
@@ -25,6 +33,8 @@ export interface KvCache {
   readonly convs: readonly (ConvRing | undefined)[];
   /** All of both kinds. */
   readonly rings: readonly Ring[];
+  /** Every buffer of both kinds, in a fixed order. */
+  readonly stores: readonly KvStore[];
   readonly bytes: number;
   dispose(): void;
 }
@@ -58,6 +68,10 @@ export async function createKvCache(gpu: Gpu, spec: ModelSpec, contextLength: nu
     layers,
     convs,
     rings: spec.layers.flatMap((layer) => ringsOf(layer, contextLength, chunk)),
+    stores: [
+      ...layers.flatMap((kv, i) => (kv ? kvStores(kv, spec.layers[i]) : [])),
+      ...convs.flatMap((ring) => (ring ? [{ ...ring, rowBytes: spec.hiddenSize * 4 }] : [])),
+    ],
     bytes: kvCacheBytes(spec, contextLength, chunk),
     dispose: () => {
       for (const kv of layers) {
@@ -96,6 +110,11 @@ function createConvRing(
   const capacity = convCapacity(conv, contextLength, chunk);
   const buffer = gpu.ledger.create("kv", `layer ${layer} convolution`, capacity * channels * 4, STORAGE_USAGE);
   return { buffer, capacity };
+}
+
+function kvStores({ k, v, capacity }: KvBuffers, layer: LayerSpec | undefined): KvStore[] {
+  const rowBytes = layer?.attention ? kvBytes(layer.attention, 1) : 0;
+  return [...new Set([k, v])].map((buffer) => ({ buffer, rowBytes, capacity })); // a latent is both
 }
 
 function ringsOf({ attention, conv }: LayerSpec, contextLength: number, chunk: number): Ring[] {

@@ -51,10 +51,14 @@ function paramsBytes({ attention, mlp }: LayerSpec): number {
   return (24 + wide + latent + shared) * 256;
 }
 
-/** The largest read-back: a decode step's routing, logits and id, or a chunk's routing; and that of a step queued behind. */
+/** The largest read-back that there is room for: a decode step's routing, logits and id, or a chunk's routing. */
+export function readBackBytes(sizes: Sizes): number {
+  return padded(Math.max(decodeRecordBytes(sizes) + sizes.vocab * 4 + 16, sizes.chunk * 3 * sizes.topK * 4));
+}
+
+/** The largest read-back, and that of a step queued behind. */
 function stagingBytes(sizes: Sizes): number {
-  const record = decodeRecordBytes(sizes);
-  return padded(Math.max(record + sizes.vocab * 4 + 16, sizes.chunk * 3 * sizes.topK * 4)) + padded(record + 4);
+  return readBackBytes(sizes) + padded(decodeRecordBytes(sizes) + 4);
 }
 
 /** Ledger bytes of one session: its keys and values, the rings of its short convolutions, and its logits. */
@@ -72,7 +76,7 @@ export function planMemory(needs: MemoryNeeds, kvBytes: number, budgetBytes: num
     throw new UsageError(`gpuBudgetBytes is ${budgetBytes}; give a positive number of bytes.`);
   }
   const fixed = needs.denseBytes + needs.scratchBytes + kvBytes;
-  const topK = Math.max(0, ...needs.layers.map((layer) => layer.topK));
+  const topK = leastSlots(needs);
   const most = Math.max(0, ...needs.layers.map((layer) => layer.geometry.maxSlots));
   const minBudgetBytes = fixed + slotBytes(needs, topK);
   const fullBudgetBytes = fixed + slotBytes(needs, most);
@@ -99,6 +103,18 @@ export function planMemory(needs: MemoryNeeds, kvBytes: number, budgetBytes: num
     slotsPerLayer: slots,
     expertsPerLayer: Math.max(0, ...needs.layers.map((layer) => layer.numExperts)),
   };
+}
+
+/** The fewest slots a layer with which a token can be computed. */
+export function leastSlots({ layers }: MemoryNeeds): number {
+  return Math.max(0, ...layers.map((layer) => layer.topK));
+}
+
+/** `plan` with `slots` slots a layer, and the budget that they come to. */
+export function withSlots(needs: MemoryNeeds, plan: MemoryPlan, slots: number): MemoryPlan {
+  const bytes = slotBytes(needs, slots);
+  const budgetBytes = plan.denseBytes + plan.scratchBytes + plan.kvBytes + bytes;
+  return { ...plan, budgetBytes, slotBytes: bytes, slotsPerLayer: slots };
 }
 
 function slotBytes({ layers }: MemoryNeeds, slots: number): number {

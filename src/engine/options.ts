@@ -6,6 +6,7 @@ import { DEFAULT_POLICY, POLICY_NAMES, type PolicyName } from "../pager/policy.t
 import type { ReadExpert } from "../tiers/read-expert.ts";
 import type { SourceCounts } from "./counters.ts";
 import { DEFAULT_CONTEXT, MAX_HINTS } from "./sizes.ts";
+import type { ModelWarning } from "./types.ts";
 
 export const PREFETCH_NAMES = ["none", "next-layer", "history"] as const;
 export type Prefetch = (typeof PREFETCH_NAMES)[number];
@@ -41,6 +42,8 @@ export interface EngineOptions {
   readonly signal?: AbortSignal | undefined;
   /** Hears the GPU bytes of dense weights as they land, of how many. */
   readonly onProgress?: ((loadedBytes: number, totalBytes: number) => void) | undefined;
+  /** Hears of what went wrong and was put right. */
+  readonly onWarning?: ((warning: ModelWarning) => void) | undefined;
   /** Counts of the sources behind the weight map. */
   readonly sourceCounts?: SourceCounts | undefined;
 }

@@ -63,20 +63,22 @@ interface MoePlan {
 export interface PrefillPlan {
   readonly start: ForTokens;
   readonly layers: readonly LayerPlan[];
-  /** Final norm and logits of the chunk's last token. */
-  readonly end: ForTokens;
+  /** What may follow the layers. */
+  readonly ends: Readonly<Record<ChunkEnd, ForTokens>>;
 }
 
+/** Of a chunk's last token the logits; of all its tokens the hidden states behind the final norm, in `h`; or neither. */
+export type ChunkEnd = "logits" | "hidden" | "nothing";
+
 /**
- * Runs a chunk of `tokens` whose ids, positions and angles are already written. Logits of its last token are computed
- * when `wantLogits`.
+ * Runs a chunk of `tokens` whose ids, positions and angles are already written.
  * @returns the routing of every MoE layer
  */
 export async function runPrefill(
   parts: Parts,
   plan: PrefillPlan,
   tokens: number,
-  wantLogits: boolean,
+  end: ChunkEnd,
   clock: StepClock,
   signal: AbortSignal | undefined,
 ): Promise<Routing[]> {
@@ -91,7 +93,7 @@ export async function runPrefill(
     routed.push(routing);
     pending = moe.after(tokens);
   }
-  parts.gpu.queue.submit(wantLogits ? [...pending, ...plan.end(tokens)] : pending);
+  parts.gpu.queue.submit([...pending, ...plan.ends[end](tokens)]);
   return routed;
 }
 
@@ -172,11 +174,15 @@ export function prefillPlan(parts: Parts, kv: KvCache, logits: LedgerBuffer): Pr
   return {
     start: embed(host, weights.shards("embed"), ids, x0, spec.embeddingScale),
     layers,
-    end: (t) => [
-      endNorm(t), // h [T, D]
-      { kind: "copy", from: h, fromOffset: (t - 1) * bytes, to: lastH, toOffset: 0, bytes },
-      ...head,
-    ],
+    ends: {
+      logits: (t) => [
+        endNorm(t), // h [T, D]
+        { kind: "copy", from: h, fromOffset: (t - 1) * bytes, to: lastH, toOffset: 0, bytes },
+        ...head,
+      ],
+      hidden: (t) => [endNorm(t)],
+      nothing: () => [],
+    },
   };
 }
 

@@ -8,6 +8,7 @@ import { type DecodePlan, decodePlan } from "./decode.ts";
 import type { KvCache } from "./kv-cache.ts";
 import type { Parts } from "./parts.ts";
 import { type PrefillPlan, prefillPlan } from "./prefill.ts";
+import { readPieces } from "./session-state.ts";
 import type { Steps } from "./steps.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -81,14 +82,48 @@ export class SessionSteps {
 
   /** The tokens of the positions from `from` up to `to`, with the logits of the last. */
   async prefillRun(from: number, to: number, signal: AbortSignal | undefined): Promise<void> {
+    for await (const _ of this.#chunks(from, to, "logits", signal));
+  }
+
+  /** The same without logits. @returns the sum of their hidden states behind the final norm, [hiddenSize]. */
+  async sumHidden(from: number, to: number, signal: AbortSignal | undefined): Promise<Float64Array> {
+    const { parts } = this.#host;
+    const sum = new Float64Array(parts.spec.hiddenSize);
+    for await (const tokens of this.#chunks(from, to, "hidden", signal)) await addHidden(parts, tokens, sum, signal);
+    this.#timeline.staleLogits();
+    return sum;
+  }
+
+  /** Runs the chunks one by one and gives the tokens of each; the last ends in `end`, or all do. */
+  async *#chunks(from: number, to: number, end: "logits" | "hidden", signal: AbortSignal | undefined) {
     const { chunk } = this.#host.parts.sizes;
     const { prefill } = await this.plans();
     for (let first = from; first < to; first += chunk) {
       const ids = this.#timeline.tokens.slice(first, Math.min(to, first + chunk));
       const last = first + ids.length === to;
       this.#timeline.begins(first + ids.length);
-      await this.#host.steps.prefill(prefill, ids, first, last, signal);
+      await this.#host.steps.prefill(prefill, ids, first, end === "hidden" || last ? end : "nothing", signal);
       this.#timeline.finished(first + ids.length);
+      yield ids.length;
+    }
+  }
+}
+
+/** Adds the rows of `h` [tokens, hidden] to `sum` [hiddenSize]. */
+async function addHidden(
+  parts: Parts,
+  tokens: number,
+  sum: Float64Array,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { hidden } = parts.sizes;
+  const span = { buffer: parts.scratch.buffers.h, offset: 0, bytes: tokens * hidden * 4 };
+  let at = 0;
+  for await (const piece of readPieces(parts, [span], signal)) {
+    for (const value of new Float32Array(piece)) {
+      const column = at % hidden;
+      if (column < sum.length) sum[column] = (sum[column] ?? 0) + value;
+      at += 1;
     }
   }
 }

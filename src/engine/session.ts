@@ -10,17 +10,20 @@ import { withAdded } from "./counters.ts";
 import type { DecodePlan } from "./decode.ts";
 import { type StartedStep, unhalt } from "./decode-step.ts";
 import type { KvCache } from "./kv-cache.ts";
+import { copyState, loadState, saveState } from "./session-state.ts";
 import { SessionSteps, type StepsHost } from "./session-steps.ts";
+import { checkStores, type SnapshotState } from "./snapshot.ts";
 import { type Phase, Timeline } from "./timeline.ts";
 import type { ResponseStats, Stats } from "./types.ts";
 
 /** What a session needs of the engine that made it. */
 export interface SessionHost extends StepsHost {
   stats(): Stats;
-  /** Runs `task` when every earlier one has ended. */
-  exclusive<T>(task: () => Promise<T>): Promise<T>;
+  createSession(contextLength: number, signal?: AbortSignal): Promise<Session>;
+  /** Runs `task` when every earlier one has ended, and again when the device is lost under it. */
+  exclusive<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T>;
   /** The same for a task that takes the step queued last, if there is one; other tasks find it dropped. */
-  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>): Promise<T>;
+  exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /** Keeps `step` for the next task. */
   keepQueued(step: QueuedStep): void;
   forget(session: Session): void;
@@ -124,32 +127,34 @@ export class Session {
    */
   async sampleNext(sampling: Sampling, signal?: AbortSignal, more = false): Promise<number> {
     this.#check();
-    return this.#host.exclusiveDraw((queued) =>
-      this.#accounted(async () => {
-        this.#checkBegun();
-        const { steps, parts } = this.#host;
-        const { decode } = await this.#steps.plans();
-        const position = this.length - 1;
-        if (queued && this.#continues(queued, decode, sampling)) {
-          return this.#finishDraw(queued.step, sampling, signal, more);
-        }
-        if (queued) await steps.drop(queued.step);
-        await this.#steps.catchUp(position, signal);
-        const timeline = this.#timeline;
-        if (!timeline.logitsFresh || timeline.computed < this.length) {
-          if (timeline.phaseAt(position) === "decode") {
-            signal?.throwIfAborted();
-            const step = this.#startDraw(decode, timeline.tokenAt(position), position, sampling);
-            return this.#finishDraw(step, sampling, signal, more);
+    return this.#host.exclusiveDraw(
+      (queued) =>
+        this.#accounted(async () => {
+          this.#checkBegun();
+          const { steps, parts } = this.#host;
+          const { decode } = await this.#steps.plans();
+          const position = this.length - 1;
+          if (queued && this.#continues(queued, decode, sampling)) {
+            return this.#finishDraw(queued.step, sampling, signal, more);
           }
-          await this.#steps.prefillRun(position, this.length, signal);
-        }
-        parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
-        unhalt(parts);
-        const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
-        steps.tokenDrawn();
-        return id;
-      }),
+          if (queued) await steps.drop(queued.step);
+          await this.#steps.catchUp(position, signal);
+          const timeline = this.#timeline;
+          if (!timeline.logitsFresh || timeline.computed < this.length) {
+            if (timeline.phaseAt(position) === "decode") {
+              signal?.throwIfAborted();
+              const step = this.#startDraw(decode, timeline.tokenAt(position), position, sampling);
+              return this.#finishDraw(step, sampling, signal, more);
+            }
+            await this.#steps.prefillRun(position, this.length, signal);
+          }
+          parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
+          unhalt(parts);
+          const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
+          steps.tokenDrawn();
+          return id;
+        }),
+      signal,
     );
   }
 
@@ -159,7 +164,7 @@ export class Session {
    */
   async nextLogits(signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
     this.#check();
-    return this.#host.exclusive(() =>
+    const task = () =>
       this.#accounted(async () => {
         this.#checkBegun();
         const { steps, parts } = this.#host;
@@ -176,14 +181,67 @@ export class Session {
         const logits = new Float32Array(await parts.gpu.queue.submitAndRead([], [span]));
         steps.tokenDrawn();
         return logits;
-      }),
-    );
+      });
+    return this.#host.exclusive(task, signal);
   }
 
   /** Appends a token that was drawn; the next step computes it, by the decode path. */
   append(id: number): void {
     this.#checkRoom([id]);
     this.#timeline.append([id], "decode");
+  }
+
+  /**
+   * The session as bytes, for `Engine.restoreSession`; what the timeline waits for is computed first.
+   * @throws `AbortError`, and leaves everything as it was.
+   */
+  save(signal?: AbortSignal): Promise<ArrayBuffer> {
+    this.#check();
+    return this.#host.exclusive(async () => {
+      this.#check();
+      await this.#steps.catchUp(this.length, signal);
+      return saveState(this.#host.parts, this.#kv, this.#timeline.state, this.contextLength, signal);
+    }, signal);
+  }
+
+  /** Another session with the same timeline, its cache copied on the GPU. @throws BudgetError; `AbortError`. */
+  async fork(signal?: AbortSignal): Promise<Session> {
+    this.#check();
+    const other = await this.#host.createSession(this.contextLength, signal);
+    try {
+      await this.#host.exclusive(async () => {
+        this.#check();
+        const { state } = this.#timeline;
+        copyState(this.#host.parts, this.#kv, other.#kv, state);
+        other.#timeline.restore(state);
+      }, signal);
+      return other;
+    } catch (error) {
+      other.dispose();
+      throw error;
+    }
+  }
+
+  /** @internal Goes on from a snapshot whose cache is cut as this one. */
+  load(state: SnapshotState, rows: Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<void> {
+    return this.#host.exclusive(async () => {
+      checkStores(state.stores, this.#kv.stores);
+      await loadState(this.#host.parts, this.#kv, state, rows, signal);
+      this.#timeline.restore(state);
+    }, signal);
+  }
+
+  /**
+   * Appends `ids` by the prefill path.
+   * @returns the sum over them of the hidden states behind the final norm, [hiddenSize].
+   */
+  sumHidden(ids: readonly number[], signal?: AbortSignal): Promise<Float64Array> {
+    return this.#appended(ids, "prefill", signal, (start) => this.#steps.sumHidden(start, this.length, signal));
+  }
+
+  /** @internal Its cache was lost with its device: the next step computes the timeline again. */
+  forgetCache(): void {
+    this.#timeline.forget();
   }
 
   dispose(): void {
@@ -195,8 +253,25 @@ export class Session {
   }
 
   #append(ids: readonly number[], phase: Phase, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>> {
+    return this.#appended(ids, phase, signal, async (start) => {
+      const { parts, steps } = this.#host;
+      if (phase === "prefill") steps.prefillBegan();
+      const span = { buffer: this.#logits, offset: 0, bytes: parts.spec.vocabSize * 4 };
+      if (phase === "decode") return new Float32Array(await this.#steps.decodeOne(start, [span], signal));
+      await this.#steps.prefillRun(start, this.length, signal);
+      return new Float32Array(await parts.gpu.queue.submitAndRead([], [span]));
+    });
+  }
+
+  /** Appends `ids` and lets `compute` run them from position `start` on; when it fails, the timeline is as it was. */
+  #appended<T>(
+    ids: readonly number[],
+    phase: Phase,
+    signal: AbortSignal | undefined,
+    compute: (start: number) => Promise<T>,
+  ): Promise<T> {
     this.#checkRoom(ids);
-    return this.#host.exclusive(() =>
+    const task = () =>
       this.#accounted(async () => {
         this.#checkRoom(ids);
         const start = this.length;
@@ -204,17 +279,13 @@ export class Session {
         this.#timeline.append(ids, phase);
         try {
           await this.#steps.catchUp(start, signal);
-          if (phase === "prefill") this.#host.steps.prefillBegan();
-          const span = { buffer: this.#logits, offset: 0, bytes: this.#host.parts.spec.vocabSize * 4 };
-          if (phase === "decode") return new Float32Array(await this.#steps.decodeOne(start, [span], signal));
-          await this.#steps.prefillRun(start, this.length, signal);
-          return new Float32Array(await this.#host.parts.gpu.queue.submitAndRead([], [span]));
+          return await compute(start);
         } catch (error) {
-          if (!this.#disposed) this.rewind(start); // a step that failed leaves the timeline as it was
+          if (!this.#disposed) this.rewind(start);
           throw error;
         }
-      }),
-    );
+      });
+    return this.#host.exclusive(task, signal);
   }
 
   /** Counts what `task` costs to this session's response. */

@@ -9,7 +9,7 @@ import { type EngineCounts, newCounts } from "./counters.ts";
 import { finishStep, type StartedStep, type StepRequest, startStep } from "./decode-step.ts";
 import type { HistoryReads } from "./history-reads.ts";
 import type { Parts } from "./parts.ts";
-import { type PrefillPlan, runPrefill } from "./prefill.ts";
+import { type ChunkEnd, type PrefillPlan, runPrefill } from "./prefill.ts";
 import type { Routing } from "./routing.ts";
 import { type ReachOptions, RunAhead } from "./run-ahead.ts";
 import { writeStep } from "./scratch.ts";
@@ -63,7 +63,10 @@ export class Steps {
 
   /** Sees a started decode step through. @returns the bytes of its reads. */
   async finish(step: StartedStep, signal: AbortSignal | undefined): Promise<ArrayBuffer> {
-    signal?.throwIfAborted();
+    if (signal?.aborted) {
+      await step.round.catch(() => {}); // its read-back holds memory that the next step's would come on top of
+      signal.throwIfAborted();
+    }
     const start = Math.max(step.startedAt, this.#lastDecodeEnd);
     const clock = new StepClock(start, this.#watched);
     const { queue } = this.#parts.gpu;
@@ -91,6 +94,12 @@ export class Steps {
     return this.#governor.advise(slotsPerLayer, this.#late.picks > 0 ? this.#late.hits / this.#late.picks : undefined);
   }
 
+  /** What was resident is not any more. */
+  deviceLost(): void {
+    this.counts.deviceLosses += 1;
+    this.#cleanRun = 0;
+  }
+
   /** Whether the last steps were clean, so that the next one may be queued before it is known whether this one is. */
   get expectsClean(): boolean {
     return this.#cleanRun >= CLEAN_RUN;
@@ -102,12 +111,12 @@ export class Steps {
     await step.round.catch(() => {}); // a lost device is told by the next call
   }
 
-  /** One prefill chunk of `ids` from `position`; with the logits of its last token when it is the `last` chunk. */
+  /** One prefill chunk of `ids` from `position`, with what it is to `end` in. */
   async prefill(
     plan: PrefillPlan,
     ids: readonly number[],
     position: number,
-    last: boolean,
+    end: ChunkEnd,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     signal?.throwIfAborted();
@@ -118,7 +127,8 @@ export class Steps {
     writeStep(gpu, scratch, position, ids.length);
     await this.#parts.pager.endGuesses(); // a wave's experts stay where it found them
     this.#parts.pager.advance(ids.length);
-    const routing = await runPrefill(this.#parts, plan, ids.length, last, clock, signal);
+    const routing = await runPrefill(this.#parts, plan, ids.length, end, clock, signal);
+    if (routing.length === 0) await gpu.queue.idle(); // nothing was read back, so chunks would pile up beyond an abort
     this.counts.prefillTokens += ids.length;
     this.counts.prefillMs += performance.now() - start;
     this.#book({ phase: "prefill", position, tokens: ids.length, routing, clock });

@@ -7,6 +7,15 @@ import type { Ring } from "./kv-cache.ts";
 
 export type Phase = "prefill" | "decode";
 
+/** All that a timeline knows, to be gone on with elsewhere. */
+export interface TimelineState {
+  readonly tokens: readonly number[];
+  readonly phases: readonly Phase[];
+  /** Tokens that the cache holds, and one past the last position ever written to it. */
+  readonly computed: number;
+  readonly written: number;
+}
+
 export class Timeline {
   /** Most tokens that it can hold. */
   readonly contextLength: number;
@@ -91,6 +100,32 @@ export class Timeline {
     this.#phases.length = length;
     if (length >= this.#computed) return;
     this.#computed = this.#ringsReach(length) ? length : 0;
+    this.#logitsFresh = false;
+  }
+
+  get state(): TimelineState {
+    return {
+      tokens: [...this.#tokens],
+      phases: [...this.#phases],
+      computed: this.#computed,
+      written: this.#written,
+    };
+  }
+
+  /** Goes on from `state`, whose cache is this one's now. */
+  restore({ tokens, phases, computed, written }: TimelineState): void {
+    this.#rewinds += 1;
+    this.#tokens = [...tokens];
+    this.#phases = [...phases];
+    this.#computed = computed;
+    this.#written = written;
+    this.#logitsFresh = false;
+  }
+
+  /** Nothing is in the cache any more. */
+  forget(): void {
+    this.#computed = 0;
+    this.#written = 0;
     this.#logitsFresh = false;
   }
 

@@ -131,6 +131,17 @@ export interface TierStats {
   readonly ioWorker: boolean;
 }
 
+/** Something that went wrong and was put right: answers are what they would have been. */
+export interface ModelWarning {
+  /**
+   * `device-lost`: the GPU device was lost and another one was opened, so the next step takes longer.
+   * `budget-lowered`: the GPU refused memory, so the model runs with a smaller budget from now on (`Model.memory`).
+   */
+  readonly code: "device-lost" | "budget-lowered";
+  /** What happened, in a sentence or two for people. */
+  readonly message: string;
+}
+
 /** Cumulative counters since load. Times in milliseconds, sizes in bytes. */
 export interface Stats extends TierStats {
   /** Tokens that went through prefill, and the time it took. */
@@ -184,6 +195,10 @@ export interface Stats extends TierStats {
   readonly ramHits: number;
   readonly ramBytes: number;
   readonly ramHeldBytes: number;
+  /** Times that the GPU device was lost and another one was opened. */
+  readonly deviceLosses: number;
+  /** Times that the GPU refused memory within the budget, which was lowered then. */
+  readonly budgetsLowered: number;
   /** Bytes of live GPU buffers by owner ("dense", "slots", "kv", "scratch", "staging", "tables"), now and at their peak. */
   readonly gpuBytes: Readonly<Record<string, number>>;
   readonly gpuBytesTotal: number;

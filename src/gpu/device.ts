@@ -3,8 +3,10 @@
  * read-backs. Only this folder says `GPUDevice`.
  */
 import { DeviceError } from "../errors.ts";
+import { delay } from "../util/abort.ts";
 import type { AdapterFacts } from "./adapter-facts.ts";
 import { Ledger } from "./ledger.ts";
+import { Loss } from "./loss.ts";
 import { Pipelines } from "./pipelines.ts";
 import { Queue } from "./queue.ts";
 
@@ -13,8 +15,15 @@ export interface Gpu {
   readonly ledger: Ledger;
   readonly pipelines: Pipelines;
   readonly queue: Queue;
-  /** Rejects with a DeviceError when the device is lost, except by `destroy`. */
-  readonly lost: Promise<never>;
+  /** Whether the device is lost, and a way to wait for that. */
+  readonly loss: Loss;
+  /**
+   * Another device in place of one that is lost. Every buffer of the ledger is there again, zeroed, under the entry that
+   * it had; what was compiled or bound is void. Asks again for a while when the browser has no adapter yet.
+   * @returns the facts of the adapter that it found: `facts` stays what it was.
+   * @throws DeviceError when there is none, or one that binds less, or that refuses the memory.
+   */
+  reopen(signal?: AbortSignal): Promise<AdapterFacts>;
   /** Frees every buffer and the device. */
   destroy(): void;
 }
@@ -36,6 +45,15 @@ export async function openGpu(gpu: GPU | undefined, options: GpuOptions = {}): P
       { code: "no-webgpu" },
     );
   }
+  return wrapDevice(await requestDevice(gpu, options), (signal) => insist(() => requestDevice(gpu, options), signal));
+}
+
+interface Opened {
+  readonly facts: AdapterFacts;
+  readonly device: GPUDevice;
+}
+
+async function requestDevice(gpu: GPU, options: GpuOptions): Promise<Opened> {
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
     throw new DeviceError(
@@ -49,7 +67,23 @@ export async function openGpu(gpu: GPU | undefined, options: GpuOptions = {}): P
     const reason = error instanceof Error ? error.message : String(error);
     throw new DeviceError(`The adapter refused a device: ${reason}`, { code: "no-device", cause: error });
   });
-  return wrapDevice(adapter, device);
+  return { facts: adapterFacts(adapter, device), device };
+}
+
+/** A browser whose GPU process has just died has no adapter for a moment. */
+const REOPEN_DELAYS_MS = [0, 100, 400, 1000, 2500];
+
+async function insist<T>(request: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  let last: unknown;
+  for (const ms of REOPEN_DELAYS_MS) {
+    await delay(ms, signal);
+    try {
+      return await request();
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw last;
 }
 
 // Only what bigger bindings are used for: fewer shards of a matrix, more slots in a slab.
@@ -58,28 +92,42 @@ function largerLimits(adapter: GPUAdapter): Record<string, number> {
   return { maxStorageBufferBindingSize, maxBufferSize };
 }
 
-function wrapDevice(adapter: GPUAdapter, device: GPUDevice): Gpu {
+function wrapDevice({ facts, device }: Opened, another: (signal?: AbortSignal) => Promise<Opened>): Gpu {
+  let current = device;
+  const loss = new Loss();
+  loss.watch(device);
   const ledger = new Ledger(device);
-  let closing = false;
-  const lost = device.lost.then((info): never => {
-    throw new DeviceError(
-      closing
-        ? "The device was closed."
-        : `The GPU device was lost (${info.message || info.reason}). Load the model again.`,
-      { code: "device-lost" },
-    );
-  });
-  lost.catch(() => {});
+  const pipelines = new Pipelines(device, loss);
+  const queue = new Queue(device, ledger, loss);
   return {
-    facts: adapterFacts(adapter, device),
+    facts,
     ledger,
-    pipelines: new Pipelines(device),
-    queue: new Queue(device, ledger, lost),
-    lost,
+    pipelines,
+    queue,
+    loss,
+    reopen: async (signal) => {
+      const found = await another(signal);
+      if (loss.closed || found.facts.maxBindingBytes < facts.maxBindingBytes) {
+        found.device.destroy();
+        throw new DeviceError(
+          loss.closed
+            ? "The device was closed."
+            : `The GPU device was lost, and the one that is there now (${found.facts.name}) binds only ` +
+                `${found.facts.maxBindingBytes} bytes at once, not ${facts.maxBindingBytes}. Load the model again.`,
+          { code: "device-lost" },
+        );
+      }
+      current = found.device;
+      queue.adopt(current);
+      pipelines.adopt(current);
+      loss.watch(current);
+      await ledger.adopt(current);
+      return found.facts;
+    },
     destroy: () => {
-      closing = true;
-      ledger.destroyAll();
-      device.destroy();
+      loss.close();
+      ledger.close();
+      current.destroy();
     },
   };
 }

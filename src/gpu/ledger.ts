@@ -2,7 +2,7 @@
  * Who owns how many bytes of GPU buffers. Every buffer of the runtime is made and destroyed here, so that the budget is
  * a count and not an estimate, and a test can see that nothing was left behind.
  */
-import { DeviceError } from "../errors.ts";
+import { DeviceError, UsageError } from "../errors.ts";
 
 /** What a buffer is for; the keys of `Stats.gpuBytes`. */
 export type Owner = "dense" | "slots" | "kv" | "scratch" | "staging" | "tables";
@@ -16,9 +16,11 @@ export interface LedgerBuffer {
 }
 
 export class Ledger {
-  readonly #device: GPUDevice;
   readonly #byOwner = new Map<Owner, number>();
-  readonly #live = new Set<LedgerBuffer>();
+  /** Live buffers, each with how to make it anew. */
+  readonly #live = new Map<LedgerBuffer, () => void>();
+  #device: GPUDevice;
+  #closed = false;
   #total = 0;
   #peak = 0;
 
@@ -28,15 +30,18 @@ export class Ledger {
 
   /** A zeroed buffer of `bytes` (rounded up to 16) on `owner`'s account. Memory refusals surface in `checked`. */
   create(owner: Owner, label: string, bytes: number, usage: GPUBufferUsageFlags): LedgerBuffer {
+    if (this.#closed) throw new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" });
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
     const limit = this.#device.limits.maxBufferSize;
     if (size > limit)
       throw new DeviceError(`Buffer "${label}" needs ${size} bytes; this device allows ${limit}.`, {
         code: "out-of-memory",
       });
-    const buffer = this.#device.createBuffer({ label, size, usage });
+    let buffer = this.#device.createBuffer({ label, size, usage });
     const entry: LedgerBuffer = {
-      buffer,
+      get buffer() {
+        return buffer;
+      },
       label,
       bytes: size,
       destroy: () => {
@@ -45,7 +50,9 @@ export class Ledger {
         this.#count(owner, -size);
       },
     };
-    this.#live.add(entry);
+    this.#live.set(entry, () => {
+      buffer = this.#device.createBuffer({ label, size, usage });
+    });
     this.#count(owner, size);
     return entry;
   }
@@ -55,8 +62,8 @@ export class Ledger {
    * buffers of `make` are gone again.
    */
   async checked<T>(what: string, make: () => T): Promise<T> {
-    const before = new Set(this.#live);
-    const added = () => [...this.#live].filter((entry) => !before.has(entry));
+    const before = new Set(this.#live.keys());
+    const added = () => [...this.#live.keys()].filter((entry) => !before.has(entry));
     this.#device.pushErrorScope("out-of-memory");
     this.#device.pushErrorScope("validation");
     const scopes = () => Promise.all([this.#device.popErrorScope(), this.#device.popErrorScope()]);
@@ -69,7 +76,10 @@ export class Ledger {
       throw error;
     }
     const ownBuffers = added();
-    const errors = await scopes();
+    const errors = await scopes().catch((reason: unknown) => {
+      for (const entry of ownBuffers) entry.destroy(); // a lost device has no answer
+      throw new DeviceError(`The GPU did not say whether it has ${what}.`, { cause: reason });
+    });
     const error = errors.find((e) => e !== null);
     if (!error) return made;
     for (const entry of ownBuffers) entry.destroy();
@@ -92,7 +102,21 @@ export class Ledger {
   }
 
   destroyAll(): void {
-    for (const entry of [...this.#live]) entry.destroy();
+    for (const entry of [...this.#live.keys()]) entry.destroy();
+  }
+
+  /** Destroys all, and makes nothing any more: what still runs finds out. */
+  close(): void {
+    this.#closed = true;
+    this.destroyAll();
+  }
+
+  /** Makes every live buffer anew, zeroed, on `device`, for the old one is lost. @throws DeviceError when it has no memory. */
+  async adopt(device: GPUDevice): Promise<void> {
+    this.#device = device;
+    await this.checked("the memory that the lost device had", () => {
+      for (const remake of this.#live.values()) remake();
+    });
   }
 
   #count(owner: Owner, bytes: number): void {

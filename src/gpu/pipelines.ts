@@ -1,6 +1,7 @@
 /** Compiles each linked shader once and binds buffers to it by name. */
 import { DeviceError, UsageError } from "../errors.ts";
 import type { LedgerBuffer } from "./ledger.ts";
+import type { Loss } from "./loss.ts";
 import type { Binding, LinkedShader } from "./wgsl.ts";
 
 /** A run of a buffer's bytes; `offset` is a multiple of 256. Without a size, to the end. */
@@ -24,12 +25,21 @@ export interface Compiled {
 }
 
 export class Pipelines {
-  readonly #device: GPUDevice;
+  readonly #loss: Loss;
+  #device: GPUDevice;
   readonly #compiled = new Map<string, Compiled>();
   #compiling: Promise<void>[] = [];
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, loss: Loss) {
     this.#device = device;
+    this.#loss = loss;
+  }
+
+  /** Compiles on `device` from now on, everything anew: the old one is lost. */
+  adopt(device: GPUDevice): void {
+    this.#device = device;
+    this.#compiled.clear();
+    this.#compiling = [];
   }
 
   /** Binds `buffers` by name. @throws UsageError on a missing or extra name, before any GPU call. */
@@ -47,7 +57,7 @@ export class Pipelines {
 
   /** Resolves when every pipeline bound so far is compiled. @throws DeviceError with line, column and source. */
   async settled(): Promise<void> {
-    while (this.#compiling.length > 0) await Promise.all(this.#compiling.splice(0));
+    while (this.#compiling.length > 0) await this.#loss.orGone(Promise.all(this.#compiling.splice(0)));
   }
 
   #compile(label: string, shader: LinkedShader, constants: Readonly<Record<string, number>>): Compiled {

@@ -4,6 +4,7 @@
  */
 import { DeviceError, UsageError } from "../errors.ts";
 import type { Ledger, LedgerBuffer } from "./ledger.ts";
+import type { Loss } from "./loss.ts";
 import type { Bound } from "./pipelines.ts";
 
 /** Workgroups in x and y. */
@@ -61,16 +62,22 @@ export function dispatch(bound: Bound, grid: Grid, weightBytes = 0): Command {
 
 export class Queue {
   readonly counts: QueueCounts = { submissions: 0, dispatches: 0, readbacks: 0, weightBytesRead: 0 };
-  readonly #device: GPUDevice;
   readonly #ledger: Ledger;
-  readonly #lost: Promise<never>;
+  readonly #loss: Loss;
+  #device: GPUDevice;
   /** Staging buffers not in use, reused by the next read-back that fits. */
   #staging: LedgerBuffer[] = [];
 
-  constructor(device: GPUDevice, ledger: Ledger, lost: Promise<never>) {
+  constructor(device: GPUDevice, ledger: Ledger, loss: Loss) {
     this.#device = device;
     this.#ledger = ledger;
-    this.#lost = lost;
+    this.#loss = loss;
+  }
+
+  /** Works on `device` from now on: the old one is lost. */
+  adopt(device: GPUDevice): void {
+    this.dispose();
+    this.#device = device;
   }
 
   /** Writes `bytes` (a multiple of 4) at `offset`. */
@@ -105,7 +112,7 @@ export class Queue {
     this.counts.readbacks += 1;
     if (times?.wantDone) this.#noteDone(times);
     try {
-      await Promise.race([staging.buffer.mapAsync(GPU_MAP_READ, 0, total), this.#lost]);
+      await this.#loss.orGone(staging.buffer.mapAsync(GPU_MAP_READ, 0, total));
       const bytes = staging.buffer.getMappedRange(0, total).slice(0);
       staging.buffer.unmap();
       if (times) times.readAt = performance.now();
@@ -114,12 +121,16 @@ export class Queue {
     } catch (error) {
       staging.destroy();
       if (error instanceof DeviceError) throw error;
-      // A lost device fails its mappings before it says that it is lost.
-      await Promise.race([this.#lost, new Promise((resolve) => setTimeout(resolve, LOST_NEWS_MS))]);
+      if ((await this.#loss.isGone()) && this.#loss.error) throw this.#loss.error;
       throw new DeviceError(`A read-back failed: ${error instanceof Error ? error.message : String(error)}`, {
         cause: error,
       });
     }
+  }
+
+  /** Resolves when all that was submitted and written is done. @throws DeviceError when the device is lost meanwhile. */
+  async idle(): Promise<void> {
+    await this.#loss.orGone(this.#device.queue.onSubmittedWorkDone());
   }
 
   /** Frees the staging buffers that wait for reuse. */
@@ -173,8 +184,6 @@ export class Queue {
     return this.#ledger.create("staging", "read-back", bytes, GPU_MAP_READ_USAGE | GPU_COPY_DST);
   }
 }
-
-const LOST_NEWS_MS = 100;
 
 // The spec's flag values, spelled out because the globals are missing in some hosts.
 const GPU_MAP_READ = 1;

@@ -298,6 +298,18 @@ export class Pager {
     }
   }
 
+  /** The slots are gone with their device: no expert is resident, and no layer has a slot before `resize`. */
+  async drop(): Promise<void> {
+    await this.endGuesses();
+    for (const [moe, state] of this.#layers.entries()) {
+      state.changes = { fetched: [], evicted: [...state.changes.evicted, ...state.table.resident] };
+      state.guessed.clear();
+      state.slabs.destroy();
+      state.table = new SlotTable(state.spec.numExperts, 0);
+      this.#writeRow(moe);
+    }
+  }
+
   dispose(): void {
     void this.endGuesses();
     for (const { slabs } of this.#layers) slabs.destroy();

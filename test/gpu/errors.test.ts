@@ -474,7 +474,7 @@ describe("in an engine", () => {
     expect(String(error)).toMatch(/lost.*Load the model again/s);
     expect((await outcome(session.decode(1))).error).toBeInstanceOf(DeviceError);
     expect((await outcome(engine.createSession())).error).toBeInstanceOf(Error);
-    expect((await outcome(gpu.lost)).error).toBeInstanceOf(DeviceError);
+    expect(gpu.loss.error).toBeInstanceOf(DeviceError);
     engine.dispose();
     expect(gpu.ledger.byOwner()).toEqual({});
   });

@@ -34,6 +34,8 @@ export interface Route {
 
 export interface ForwardResult {
   readonly lastLogits: Float64Array; // [vocab]
+  /** What goes into the head: the last hidden states behind the final norm. */
+  readonly hidden: Float64Array; // [T, D]
   /** Logits after every token, when asked for. */
   readonly allLogits?: Float64Array; // [T, vocab]
   /** One entry per MoE layer, in order. */
@@ -106,7 +108,7 @@ export function createReference(spec: ModelSpec, tensor: TensorProvider): Refere
     const read = allLogits ? h : h.subarray(h.length - hiddenSize); // [T or 1, D]
     const logits = times(matmul(read, head, hiddenSize), logitScale); // [T or 1, vocab]
     const lastLogits = logits.slice(logits.length - spec.vocabSize); // [vocab]
-    return allLogits ? { lastLogits, allLogits: logits, routes } : { lastLogits, routes };
+    return { lastLogits, hidden: h, routes, ...(allLogits ? { allLogits: logits } : {}) };
   }
 
   return {

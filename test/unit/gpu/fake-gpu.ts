@@ -1,6 +1,7 @@
 /** A GPU of plain arrays: buffers that remember their bytes, and refusals on demand. It runs no shader. */
 import type { Gpu } from "../../../src/gpu/device.ts";
 import { Ledger, type LedgerBuffer } from "../../../src/gpu/ledger.ts";
+import { Loss } from "../../../src/gpu/loss.ts";
 import { Queue } from "../../../src/gpu/queue.ts";
 
 export interface FakeGpu {
@@ -45,7 +46,7 @@ export function fakeGpu(maxBufferSize = 2 ** 30): FakeGpu {
     popErrorScope: async () => scopes.pop()?.error ?? null,
   } as unknown as GPUDevice;
   const ledger = new Ledger(device);
-  const queue = new Queue(device, ledger, new Promise<never>(() => {}));
+  const queue = new Queue(device, ledger, new Loss());
   return {
     gpu: { ledger, queue } as unknown as Gpu,
     ledger,
