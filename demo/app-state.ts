@@ -3,6 +3,7 @@
  * Views read its stores and call its methods; it knows no view and no DOM, so it runs in Node as it does in the page.
  */
 import type {
+  ChatFormat,
   InspectOptions,
   LoadOptions,
   LoadProgress,
@@ -51,6 +52,10 @@ export class AppState {
   readonly model = new Store<Model | null>(null);
   /** What is open, or is being opened, or failed to open. */
   readonly choice = new Store<Choice>(OCTAVO_TALES);
+  /** Whether the open model continues text, having no chat template. */
+  readonly prose = new Store(true);
+  /** How the open model sets thoughts apart. */
+  readonly format = new Store<ChatFormat["kind"]>("plain");
   /** How the open model's budget is spent; set anew by every change of budget. */
   readonly plan = new Store<MemoryPlan | null>(null);
   readonly loading = new Store<Loading | null>(null);
@@ -144,12 +149,12 @@ export class AppState {
 
   /** Ends the answer under way and closes the open model; one whose worker is gone closes as well. */
   async close(): Promise<void> {
-    this.stop();
-    await this.#answerEnd;
     const model = this.model.value;
-    this.model.set(null);
+    this.model.set(null); // no further answer begins
     this.plan.set(null);
     this.since.set(null);
+    this.stop();
+    await this.#answerEnd;
     this.loadedWith.set(null);
     this.history.clear();
     await model?.dispose().catch(() => {});
@@ -218,6 +223,7 @@ export class AppState {
     const budget = choice.budgetBytes === undefined ? {} : { gpuBudgetBytes: choice.budgetBytes };
     const model = await this.#runtime.loadModel(choice.source, {
       ...loadOptions(settings),
+      backgroundFill: choice.source === OCTAVO_TALES.source, // small, and then any story can be told offline
       ...options,
       ...budget,
       signal,
@@ -233,6 +239,9 @@ export class AppState {
       const plan = await model.setBudget(wanted);
       signal.throwIfAborted();
       this.since.set(await model.stats());
+      const { hasTemplate, kind } = await model.chatFormat();
+      this.prose.set(!hasTemplate);
+      this.format.set(kind);
       this.plan.set(plan);
       this.loadedWith.set(settings);
       this.model.set(model);

@@ -1,5 +1,9 @@
-/** The public surface of Octavo: re-exports only. */
+/**
+ * The public surface of Octavo: re-exports only.
+ * @module octavo
+ */
 export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
+export { canRun } from "./client/can-run.ts";
 export type * from "./client/chat.ts";
 export { Model, Session } from "./client/client.ts";
 export { inspectModel, loadModel } from "./client/load-model.ts";
@@ -26,5 +30,18 @@ export {
   UsageError,
 } from "./errors.ts";
 export { createChatStream } from "./generate/chat-stream.ts";
-export type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec } from "./models/spec.ts";
+export type {
+  AttentionSpec,
+  DenseSpec,
+  ExpertGroups,
+  LatentSpec,
+  LayerSpec,
+  MlpActivation,
+  ModelSpec,
+  MoeSpec,
+  RopeScaling,
+  SharedExpertSpec,
+  ShortConvSpec,
+  YarnSpec,
+} from "./models/spec.ts";
 export type { CachedModel } from "./tiers/catalog.ts";

@@ -3,12 +3,14 @@
  * generations and running calls under numbers, since neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
-import { createChat, type ResponseChunk, type ResponseRequest, type WholeResponse } from "../src/chat/chat.ts";
+import { createChat } from "../src/chat/chat.ts";
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "../src/chat/wire.ts";
 import type {
   EngineHostApi,
   WireGenerateOptions,
   WireInspectOptions,
   WireLoadOptions,
+  WireRunOptions,
 } from "../src/client/protocol.ts";
 import type {
   AdapterSummary,
@@ -25,11 +27,13 @@ import type {
   ModelInspection,
   ResidencyLayer,
   ResponseStats,
+  RunAnswer,
   SessionOptions,
   Stats,
   StepEvent,
   TraceRow,
 } from "../src/client/types.ts";
+import { canRun } from "../src/engine/can-run.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { inspectFiles } from "../src/engine/inspect.ts";
 import type { Session } from "../src/engine/session.ts";
@@ -41,6 +45,7 @@ import type { Hold, TokenBytes } from "../src/grammar/types.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import { openSource } from "../src/sources/open-source.ts";
+import type { SourceHooks } from "../src/sources/source-hooks.ts";
 import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
 import { tokenBytes } from "../src/tokenizer/token-bytes.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
@@ -116,7 +121,12 @@ export class EngineHost implements EngineHostApi {
         const popular = await io.setExperts(checkpoint, weights, spec);
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
-        const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
+        const tiers = {
+          readExpert: io.readExpert,
+          raiseExpert: io.raiseExpert,
+          ramBudgetBytes,
+          sourceCounts: io.counts,
+        };
         const settings = { ...options, ...tiers, reservedSessions: options.chatSessions, signal, onProgress: onBytes };
         this.#engine = await Engine.create(gpu, weights, spec, settings);
         void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
@@ -138,6 +148,15 @@ export class EngineHost implements EngineHostApi {
     const open = this.#place.openSource ?? openSource;
     return this.#calls.run(callId, (signal) => {
       return inspectFiles((hooks) => open(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
+    });
+  }
+
+  canRun(source: Source, options: WireRunOptions, callId: number): Promise<RunAnswer> {
+    const { stallTimeoutMs, ...wanted } = options;
+    return this.#calls.run(callId, (signal) => {
+      const isRemote = typeof source === "string" || "repo" in source;
+      const open = (hooks: SourceHooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal);
+      return canRun(this.#place, { open, isRemote }, wanted, signal);
     });
   }
 

@@ -1,5 +1,6 @@
 /** Responses under way under numbers: answers of chats and continued texts, whole or chunk by chunk. */
-import type { Chat, ResponseChunk, ResponseHandle, ResponseRequest, WholeResponse } from "../src/chat/chat.ts";
+import type { Chat, ResponseHandle } from "../src/chat/chat.ts";
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "../src/chat/wire.ts";
 import type { Session } from "../src/engine/session.ts";
 
 export class Responses {

@@ -10,26 +10,11 @@ import type { Hold } from "../grammar/types.ts";
 import type { ModelTokenizer } from "../tokenizer/load.ts";
 import { type ChunkMaker, chatChunks, textChunks } from "./chunks.ts";
 import type { Draw, DrawSession } from "./drawing.ts";
-import type {
-  ChatCompletion,
-  ChatCompletionChunk,
-  ChatCompletionCreateParamsBase,
-  Completion,
-  CompletionChunk,
-  CompletionCreateParamsBase,
-} from "./openai-types.ts";
 import { chatPromptOf, textPromptOf } from "./prompt.ts";
 import { chatRequest, completionRequest, type Wanted } from "./request.ts";
 import { type Piece, type Prompt, type Respondent, respond, type Usage } from "./respond.ts";
 import { SessionPool, type SessionSource } from "./session-pool.ts";
-
-/** What is asked for, by kind. */
-export type ResponseRequest =
-  | { readonly kind: "chat"; readonly params: ChatCompletionCreateParamsBase }
-  | { readonly kind: "text"; readonly params: CompletionCreateParamsBase };
-
-export type ResponseChunk = ChatCompletionChunk | CompletionChunk;
-export type WholeResponse = ChatCompletion | Completion;
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "./wire.ts";
 
 /** A response that was asked for; nothing runs before the first `next` or `whole`. */
 export interface ResponseHandle {
@@ -77,15 +62,14 @@ export class Chat<S extends DrawSession> {
       );
     }
     const head = { id: newId(), created: Math.floor(Date.now() / 1000), model: wanted.model ?? modelName };
-    const tokenText = (id: number): string => tokenizer.decode([id]);
     if (request.kind === "text") {
       const prompt = textPromptOf(tokenizer, request.params, wanted);
-      const maker = textChunks({ ...head, id: `cmpl-${head.id}` }, wanted.topLogprobs !== undefined, tokenText);
+      const maker = textChunks({ ...head, id: `cmpl-${head.id}` }, wanted.topLogprobs !== undefined, tokenizer);
       return this.#handle(prompt, wanted, maker);
     }
     const prompt = await chatPromptOf(tokenizer, request.params, wanted);
     const withLogprobs = wanted.topLogprobs !== undefined;
-    const maker = chatChunks({ ...head, id: `chatcmpl-${head.id}` }, withLogprobs, tokenText, newCallId);
+    const maker = chatChunks({ ...head, id: `chatcmpl-${head.id}` }, withLogprobs, tokenizer, newCallId);
     return this.#handle(prompt, wanted, maker);
   }
 

@@ -62,20 +62,30 @@ export async function* respond<S extends DrawSession>(
 ): AsyncGenerator<Piece, Usage, undefined> {
   const { ids } = prompt;
   checkLength(ids.length, contextLength);
-  const { session, reused } = await pool.take(ids, wanted.reuse);
+  const { session, reused: cachedTokens } = await pool.take(ids, wanted.reuse);
   try {
-    session.beginResponse();
-    await session.prefill(ids.slice(reused), signal());
     const counts = { completionTokens: 0, reasoningTokens: 0 };
+    const stats: ResponseStats[] = [];
     for (let index = 0; index < wanted.n; index++) {
-      if (index > 0) await pool.rewind(session, ids.length);
+      const reused = index === 0 ? cachedTokens : await pool.back(session, ids.length);
+      session.beginResponse();
+      await session.prefill(ids.slice(reused), signal());
       const settings = settingsOf(wanted, prompt, index);
       yield* choice((more) => draw(session, { ...settings, ...more }, stopIds, signal), prompt, index, wanted, counts);
+      if (session.response) stats.push(session.response);
     }
-    return { promptTokens: ids.length, cachedTokens: reused, ...counts, stats: session.response ?? null };
+    return { promptTokens: ids.length, cachedTokens, ...counts, stats: sumOf(stats) };
   } finally {
     await pool.give(session);
   }
+}
+
+/** What all choices took together; the first token is the first one's. */
+function sumOf([first, ...others]: readonly ResponseStats[]): ResponseStats | null {
+  if (!first) return null;
+  const names = Object.keys(first) as (keyof ResponseStats)[];
+  const sums = names.map((name) => [name, others.reduce((sum, stats) => sum + stats[name], first[name])]);
+  return { ...Object.fromEntries(sums), timeToFirstTokenMs: first.timeToFirstTokenMs };
 }
 
 function settingsOf(wanted: Wanted, { thinking, constraint }: Prompt, index: number): GenerateSettings {

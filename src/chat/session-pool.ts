@@ -48,7 +48,7 @@ export class SessionPool<S extends PooledSession> {
     try {
       const session = found?.session ?? (await this.#source.make());
       const reused = found?.reused ?? 0;
-      await this.rewind(session, reused);
+      await this.#rewind(session, reused);
       return { session, reused };
     } catch (error) {
       this.#busy -= 1;
@@ -56,8 +56,14 @@ export class SessionPool<S extends PooledSession> {
     }
   }
 
-  /** Keeps the first `length` tokens of a session that was taken. */
-  rewind(session: S, length: number): Promise<void> {
+  /** Takes a session in use back to a prompt of `length` tokens that it has. @returns how many of them stay computed. */
+  async back(session: S, length: number): Promise<number> {
+    const kept = session.kept(length - 1);
+    await this.#rewind(session, kept);
+    return kept;
+  }
+
+  #rewind(session: S, length: number): Promise<void> {
     return this.#source.between(async () => session.rewind(length));
   }
 

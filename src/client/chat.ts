@@ -2,7 +2,6 @@
  * Chats and continued texts as OpenAI's client has them: calls over the border, nothing else. Requests are checked, and
  * answers made, in the worker.
  */
-import type { ResponseRequest } from "../chat/chat.ts";
 import type {
   ChatCompletion,
   ChatCompletionChunk,
@@ -15,14 +14,10 @@ import type {
   CompletionCreateParamsNonStreaming,
   CompletionCreateParamsStreaming,
 } from "../chat/openai-types.ts";
-import type { EngineHostApi } from "./protocol.ts";
+import type { ResponseRequest } from "../chat/wire.ts";
+import type { Caller } from "./caller.ts";
 
-/** The part of the border that is needed here. */
-export interface Caller {
-  readonly closed: boolean;
-  call<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T>;
-}
-
+/** What a request may carry beside its fields. */
 export interface RequestOptions {
   /** Ends the answer within one step: the call, or the loop over the stream, throws `AbortError`. */
   readonly signal?: AbortSignal | null | undefined;
@@ -89,9 +84,13 @@ export class ChatCompletions {
 
 /** A text to continue, or its token ids. */
 export type CompletionPrompt = string | readonly number[];
+/** Fields of a request beside its prompt. */
 export type CompleteOptions = WithSignal<Omit<CompletionCreateParamsNonStreaming, "prompt">>;
+/** The same, for a streamed answer. */
 export type CompleteStreamOptions = WithSignal<Omit<CompletionCreateParamsStreaming, "prompt">>;
+/** A whole request, its prompt among the fields. */
 export type CompleteRequest = WithSignal<CompletionCreateParamsNonStreaming>;
+/** The same, for a streamed answer. */
 export type CompleteStreamRequest = WithSignal<CompletionCreateParamsStreaming>;
 
 /** @internal */

@@ -4,7 +4,7 @@
  * a `callId`, and the client sends `cancel(callId)` when its signal fires.
  */
 
-import type { ResponseChunk, ResponseRequest, WholeResponse } from "../chat/chat.ts";
+import type { ResponseChunk, ResponseRequest, WholeResponse } from "../chat/wire.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { WireSource } from "./model-source.ts";
 import type {
@@ -25,6 +25,8 @@ import type {
   ModelInspection,
   ResidencyLayer,
   ResponseStats,
+  RunAnswer,
+  RunOptions,
   SessionOptions,
   Stats,
   StepEvent,
@@ -33,6 +35,7 @@ import type {
 
 export type WireLoadOptions = Omit<LoadOptions, "signal" | "onProgress" | "workerUrl">;
 export type WireInspectOptions = Omit<InspectOptions, "signal" | "workerUrl">;
+export type WireRunOptions = Omit<RunOptions, "signal" | "workerUrl">;
 export type WireGenerateOptions = Omit<GenerateOptions, "signal">;
 
 export interface EngineHostApi {
@@ -45,6 +48,9 @@ export interface EngineHostApi {
 
   /** Needs no GPU, and no model in this worker. */
   inspect(source: WireSource, options: WireInspectOptions, callId: number): Promise<ModelInspection>;
+
+  /** Opens the GPU for a moment; no model in this worker. */
+  canRun(source: WireSource, options: WireRunOptions, callId: number): Promise<RunAnswer>;
 
   createSession(options: SessionOptions): Promise<{ sessionId: number; contextLength: number }>;
   prefill(sessionId: number, tokenIds: readonly number[], callId: number): Promise<Float32Array>;

@@ -29,6 +29,11 @@ import type { MemoryPlan, ResidencyLayer, Stats, StepEvent, TraceRow } from "./t
 const SOFTWARE_TUNING: Tuning = { lanes: 1, rows: 16 };
 const GPU_TUNING: Tuning = { lanes: 32, rows: 4 };
 
+/** The shape of matvec workgroups on this device. */
+export function tuningOf({ facts }: Gpu): Tuning {
+  return facts.isFallback ? SOFTWARE_TUNING : GPU_TUNING;
+}
+
 export type { EngineOptions } from "./options.ts";
 
 export class Engine implements SessionHost {
@@ -155,7 +160,7 @@ export class Engine implements SessionHost {
       await this.exclusive(async () => {
         const { stallMs, placeMs } = pager.counts;
         const first = likely.slice(0, pager.numSlots(moe));
-        if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], signal).catch(() => {});
+        if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], { signal }).catch(() => {});
         Object.assign(pager.counts, { stallMs, placeMs }); // nobody waited
         pager.takeChanges(); // nor are these the next step's misses
       });
@@ -186,6 +191,7 @@ export class Engine implements SessionHost {
     this.#disposed = true;
     for (const session of [...this.#sessions.keys()]) session.dispose();
     this.steps.history?.dispose();
+    void this.parts.pager.endGuesses();
     this.parts.ram.clear();
     this.gpu.queue.dispose();
     this.gpu.ledger.destroyAll();
@@ -267,7 +273,7 @@ async function loadAllExperts({ pager }: Parts, plan: MemoryPlan, signal: AbortS
     });
   }
   for (const [moe, { resident }] of pager.residentFlags().entries()) {
-    for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], signal);
+    for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], { signal });
   }
 }
 
@@ -296,7 +302,9 @@ async function buildParts(
   const paged = layers.map(({ layer, mlp: { numExperts, topK } }, moe): PagedLayer => {
     const geometry = needs.layers[moe]?.geometry;
     if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
-    return { layer, numExperts, topK, geometry, read: (expert, read) => ram.read(layer, expert, read) };
+    const read: PagedLayer["read"] = (expert, how) => ram.read(layer, expert, how);
+    const raise = (expert: number): void => options.raiseExpert?.(layer, expert);
+    return { layer, numExperts, topK, geometry, read, raise };
   });
   const ropeFactors =
     spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);
@@ -308,7 +316,7 @@ async function buildParts(
     gpu,
     spec,
     sizes,
-    host: new KernelHost(gpu, options.tuning ?? (gpu.facts.isFallback ? SOFTWARE_TUNING : GPU_TUNING)),
+    host: new KernelHost(gpu, options.tuning ?? tuningOf(gpu)),
     weights: deviceWeights,
     scratch,
     ram,

@@ -90,8 +90,8 @@ describe("an answer", () => {
     expect(answer.choices.map(({ index, message }) => [index, message.content])).toEqual([...says.entries()]);
     expect(asked.map(({ seed }) => seed)).toEqual([7, 8, 9]);
     expect(answer.usage.completion_tokens).toBe(6);
-    // The prompt is prefilled once, and every choice begins behind it.
-    expect(sessions[0]?.prefills).toEqual([answer.usage.prompt_tokens]);
+    // The prompt is prefilled once; every further choice begins with its last token.
+    expect(sessions[0]?.prefills).toEqual([answer.usage.prompt_tokens, 1, 1]);
     const chunks = await stream({ messages, n: 3, stream: true });
     const texts = [0, 1, 2].map((index) =>
       chunks
@@ -112,7 +112,7 @@ describe("an answer", () => {
       bytes: [110],
       top_logprobs: [{ token: "n", logprob: -1, bytes: [110] }],
     });
-    expect(content.map(({ bytes }) => bytes)).toEqual([[110], null, null]);
+    expect(content.map(({ bytes }) => bytes)).toEqual([[110], [0xc3], [0xa9]]); // "é" is two tokens here
     const streamed = await stream({ messages, logprobs: true, stream: true });
     expect(streamed.flatMap(({ choices }) => choices[0]?.logprobs?.content ?? [])).toHaveLength(3);
   });

@@ -1,10 +1,11 @@
 /** A chat without a model: real tokenizers and templates, sessions that only keep a timeline, and tokens from a script. */
-import { Chat, type ResponseChunk, type ResponseRequest } from "../../../src/chat/chat.ts";
+import { Chat } from "../../../src/chat/chat.ts";
 import type {
   ChatCompletion,
   ChatCompletionChunk,
   ChatCompletionCreateParamsBase,
 } from "../../../src/chat/openai-types.ts";
+import type { ResponseChunk, ResponseRequest } from "../../../src/chat/wire.ts";
 import type { Drawn, FinishReason, GenerateSettings } from "../../../src/generate/settings.ts";
 import type { ModelTokenizer } from "../../../src/tokenizer/load.ts";
 import { openTokenizer } from "../../../src/tokenizer/open.ts";
