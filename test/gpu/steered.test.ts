@@ -101,14 +101,14 @@ it("draws on the host what the GPU draws, greedily and by seeds", async () => {
 });
 
 describe("constraints", () => {
-  const name = { type: "string", maxLength: 6 };
+  const name = { type: "string", maxLength: 3 };
   const schemas = [
     {
       type: "object",
       properties: { name, age: { type: "integer", minimum: 0, maximum: 99 } },
       required: ["name", "age"],
     },
-    { type: "array", items: { enum: ["king", "queen", 3] }, minItems: 1, maxItems: 3 },
+    { type: "array", items: { enum: ["king", "queen", 3] }, minItems: 1, maxItems: 2 },
     { anyOf: [{ type: "boolean" }, { type: "object", properties: { name }, required: ["name"] }] },
   ];
 
