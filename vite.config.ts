@@ -77,6 +77,8 @@ function demo(): UserConfig {
     base: "./",
     appType: "mpa", // a missing file is a 404, not the page: a model's bytes must never turn out to be HTML
     cacheDir: join(ROOT, "node_modules/.vite"),
+    // Met in the grammar worker only, with the first constraint: found then, they would make the page reload.
+    optimizeDeps: { include: ["@mlc-ai/web-xgrammar", "@eslint-community/regexpp"] },
     server: { fs: { allow: [ROOT] } },
     build: {
       outDir: join(ROOT, "dist-demo"),

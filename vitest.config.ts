@@ -20,7 +20,12 @@ export default defineConfig({
       {
         extends: true,
         // Named here, for one first met while a test runs would make the page reload under it.
-        optimizeDeps: { include: ["comlink", "@huggingface/tokenizers", "@huggingface/jinja", "fast-check"] },
+        optimizeDeps: {
+          include: [
+            ...["comlink", "@huggingface/tokenizers", "@huggingface/jinja", "fast-check", "ajv/dist/2020.js"],
+            ...["@mlc-ai/web-xgrammar", "@eslint-community/regexpp"],
+          ],
+        },
         test: {
           name: "gpu",
           include: ["test/gpu/**/*.test.ts"],

@@ -46,6 +46,6 @@ export class GrammarHost implements GrammarApi {
   }
 
   async aborted(): Promise<boolean> {
-    return this.#engine?.aborted ?? false;
+    return this.#engine?.aborted ?? true; // without a vocabulary it is of no use either
   }
 }

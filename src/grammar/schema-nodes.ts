@@ -69,22 +69,21 @@ export function resolve(root: Schema, ref: unknown, path: string): Schema {
 }
 
 /** `node` with its `$ref` in place of what it names. @throws UsageError for a reference that only comes back to itself. */
-export function flat(root: Schema, schema: Schema, path: string): Schema {
-  let at = schema;
-  for (let steps = 0; typeof at === "object" && "$ref" in at; steps++) {
-    if (steps > MAX_DEPTH) fail(path, '"$ref" leads back to itself.');
-    const { $ref, ...rest } = at;
-    at = merged(root, resolve(root, $ref, path), assertions(rest), path);
-  }
-  return at;
+export function flat(root: Schema, schema: Schema, path: string, depth = 0): Schema {
+  if (typeof schema === "boolean" || !("$ref" in schema)) return schema;
+  if (depth > MAX_DEPTH) fail(path, '"$ref" leads back to itself.');
+  const { $ref, ...rest } = schema;
+  const target = flat(root, resolve(root, $ref, path), path, depth + 1);
+  const beside = assertions(rest);
+  return Object.keys(beside).length === 0 ? target : merged(root, target, beside, path, depth + 1);
 }
 
 /** A schema that holds where both do. */
-export function merged(root: Schema, a: Schema, b: Schema, path: string): Schema {
+export function merged(root: Schema, a: Schema, b: Schema, path: string, depth = 0): Schema {
   if (a === true || b === true) return a === true ? b : a;
   if (a === false || b === false) return false;
-  const [one, two] = [a, b].map((schema) => flat(root, schema, path));
-  if (typeof one !== "object" || typeof two !== "object") return merged(root, one ?? true, two ?? true, path);
+  const [one, two] = [flat(root, a, path, depth), flat(root, b, path, depth)];
+  if (typeof one === "boolean" || typeof two === "boolean") return merged(root, one, two, path);
   closedTo(one, two, path);
   closedTo(two, one, path);
   const result: Record<string, unknown> = { ...one };

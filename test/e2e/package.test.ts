@@ -75,6 +75,7 @@ describe("the packed module", () => {
         "dist/index.js",
         "dist/engine.worker.js",
         "dist/io.worker.js",
+        "dist/grammar.worker.js",
         "dist/index.d.ts",
         "dist/node.js",
         "dist/node.d.ts",
@@ -126,7 +127,7 @@ describe("the packed module", () => {
     const outDir = join(app, "bundled-dist");
     await build({ root: join(app, "bundled"), base: "./", configFile: false, logLevel: "error", build: { outDir } });
     const scripts = readdirSync(join(outDir, "assets")).filter((file) => file.endsWith(".js"));
-    for (const worker of ["engine.worker", "io.worker"]) {
+    for (const worker of ["engine.worker", "io.worker", "grammar.worker"]) {
       expect(scripts.some((file) => file.startsWith(worker))).toBe(true);
     }
     expect(await bodyText(outDir)).toBe("SourceError rebuilt");
