@@ -2,7 +2,7 @@
  * Answers whether a model runs here, and how, before it is downloaded: reads headers, tries the device for half a second,
  * perhaps the link, and estimates. The work behind `canRun` on a page; what a page or worker has is brought along.
  */
-import { DeviceError } from "../errors.ts";
+import { DeviceError, UsageError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import type { FileSet } from "../sources/byte-source.ts";
 import type { SourceHooks } from "../sources/source-hooks.ts";
@@ -55,7 +55,12 @@ export async function canRun(
   options: DeviceTrial,
   signal?: AbortSignal,
 ): Promise<RunAnswer> {
+  const { gpuBudgetBytes, promptTokens } = options;
   const start = performance.now();
+  for (const [name, value] of Object.entries({ gpuBudgetBytes, promptTokens })) {
+    if (value === undefined || value > 0) continue;
+    throw new UsageError(`${name} is ${value}; expected a number above 0.`);
+  }
   const gpu = await openOrWhyNot(place.gpu, options.stockLimits ?? false);
   try {
     return { ...(await answer(place, source, options, gpu, signal)), tookMs: performance.now() - start };
@@ -102,9 +107,9 @@ async function answer(
     adapter: device?.facts ?? null,
     disk,
   };
-  const stopped = model ? [] : inspection.unsupported.map((text) => ({ code: "unsupported", text }) as const);
+  const stopped = inspection.unsupported.map((text) => ({ code: "unsupported", text }) as const);
   const reasons: Remark<ReasonCode>[] = [...stopped, ...("queue" in gpu ? [] : [gpu]), ...(fit ? [fit.reason] : [])];
-  if (!device || !model || !fit || fit.suggestedBudgetBytes === null) {
+  if (!device || !model || !fit || fit.suggestedBudgetBytes === null || stopped.length > 0) {
     const serious = reasons.filter(({ code }) => code !== "fits" && code !== "paged");
     return { verdict: "does-not-run", reasons: serious, ...common, ...NOT_MEASURED, bytesRead: inspection.bytesRead };
   }

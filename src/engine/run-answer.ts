@@ -27,7 +27,6 @@ export type ReasonCode =
   | "no-webgpu"
   | "no-adapter"
   | "no-device"
-  | "bindings-too-small"
   | "not-enough-memory";
 
 export type WarningCode =
@@ -38,8 +37,7 @@ export type WarningCode =
   | "no-storage"
   | "storage-not-persistent"
   | "disk-too-small"
-  | "save-data"
-  | "not-measured";
+  | "save-data";
 
 /** A sentence for a person, and a code for a page. */
 export interface Remark<Code extends string> {
