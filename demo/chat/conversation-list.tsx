@@ -53,7 +53,7 @@ function Entry({ chat, summary: { id, title }, current, done }: EntryProps) {
   if (mode === "renaming") return <Renaming {...{ chat, id, title }} close={() => set("shown")} />;
   if (mode === "deleting") {
     return (
-      <li class="kept asking">
+      <li class="talk asking">
         <p>Delete “{title}”?</p>
         <button type="button" class="primary" onClick={() => void chat.remove(id)}>
           Delete
@@ -69,7 +69,7 @@ function Entry({ chat, summary: { id, title }, current, done }: EntryProps) {
     done();
   };
   return (
-    <li class={current ? "kept current" : "kept"}>
+    <li class={current ? "talk current" : "talk"}>
       <button type="button" class="title" aria-current={current ? "true" : undefined} onClick={open}>
         {title}
       </button>
@@ -99,7 +99,7 @@ function Renaming({ chat, id, title, close }: RenamingProps) {
     close();
   };
   return (
-    <li class="kept">
+    <li class="talk">
       <form class="renaming" onSubmit={submit}>
         <input
           ref={field}

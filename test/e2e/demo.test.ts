@@ -134,11 +134,11 @@ describe("a visit", () => {
     await page.getByLabel("Title").fill("A fox's tale");
     await page.getByLabel("Title").press("Enter");
     expect(await text(page, "#running-head")).toBe("A fox's tale");
-    await page.locator(".kept .title", { hasText: titleOf(GOLDEN.prompt) }).click();
+    await page.locator(".talk .title", { hasText: titleOf(GOLDEN.prompt) }).click();
     expect(await answer(page)).toBe(first);
     await page.getByRole("button", { name: "Delete A fox's tale" }).click();
     await page.getByRole("button", { name: "Delete", exact: true }).click();
-    expect(await page.locator(".kept .title").allTextContents()).toEqual([titleOf(GOLDEN.prompt)]);
+    expect(await page.locator(".talk .title").allTextContents()).toEqual([titleOf(GOLDEN.prompt)]);
   });
 
   test("takes a new budget while it writes, and keeps it and the half answer over a reload", async () => {
@@ -187,7 +187,7 @@ describe("a visit", () => {
     const asked: string[] = [];
     page.on("request", (request) => asked.push(request.url()));
     await page.locator(".history input[type=file]").setInputFiles(hostileFile());
-    await page.locator(".kept .title", { hasText: "<img" }).click();
+    await page.locator(".talk .title", { hasText: "<img" }).click();
     await page.locator(".thought summary").click();
     await page.locator(".markdown .code").waitFor();
     await page.waitForTimeout(500);
@@ -221,7 +221,7 @@ describe("a visit", () => {
 
   test("has no fault that the accessibility checker knows, in every view, light and dark, wide and narrow", async () => {
     const { page } = visit;
-    await page.locator(".kept .title").first().click();
+    await page.locator(".talk .title").first().click();
     const found: string[] = [];
     const contrast = ["color-contrast"];
     // What depends on the colours is asked in both schemes, what depends on the layout at both widths.
@@ -242,7 +242,7 @@ describe("a visit", () => {
     await screenshot(page, "demo-phone");
     await page.locator("#show-conversations").click();
     found.push(...(await violations(page)).map((line) => `conversations: ${line}`));
-    await page.locator(".kept .title").first().click();
+    await page.locator(".talk .title").first().click();
     expect(found).toEqual([]);
     await page.setViewportSize({ width: 1280, height: 800 });
     await page.emulateMedia({ colorScheme: "light" });
