@@ -13,11 +13,14 @@ function lockedPackages(path) {
   return JSON.parse(readFileSync(`${ROOT}/${path}`, "utf8")).packages;
 }
 
-/** Whether every package of the lock file is installed in that version; optional ones are for other systems. */
-export function dependenciesAreFresh() {
+/**
+ * Whether every package of the lock file of `folder` is installed in that version; optional ones are for other systems.
+ * @param {string} [folder] repository-relative
+ */
+export function dependenciesAreFresh(folder = ".") {
   try {
-    const installed = lockedPackages("node_modules/.package-lock.json");
-    return Object.entries(lockedPackages("package-lock.json")).every(
+    const installed = lockedPackages(`${folder}/node_modules/.package-lock.json`);
+    return Object.entries(lockedPackages(`${folder}/package-lock.json`)).every(
       ([path, { version, optional }]) => path === "" || optional || installed[path]?.version === version,
     );
   } catch {
@@ -25,11 +28,18 @@ export function dependenciesAreFresh() {
   }
 }
 
-/** Runs `npm ci` when it is needed; throws when that fails. */
-export function ensureDependencies() {
-  if (dependenciesAreFresh()) return;
-  console.log("> npm ci");
+/**
+ * Runs `npm ci` when it is needed; throws when that fails.
+ * @param {string} [folder] repository-relative
+ */
+export function ensureDependencies(folder = ".") {
+  if (dependenciesAreFresh(folder)) return;
+  console.log(folder === "." ? "> npm ci" : `> npm ci, in ${folder}`);
   // npm is a .cmd file on Windows, which only a shell can start.
-  const { status } = spawnSync("npm", ["ci"], { cwd: ROOT, stdio: "inherit", shell: process.platform === "win32" });
+  const { status } = spawnSync("npm", ["ci"], {
+    cwd: `${ROOT}/${folder}`,
+    stdio: "inherit",
+    shell: process.platform === "win32",
+  });
   if (status !== 0) throw new Error("npm ci failed; see its output above.");
 }

@@ -33,7 +33,9 @@
  * | | `messages-refused` | the chat template does not take these messages | |
  */
 
+/** Codes of `UnsupportedError`. */
 export type UnsupportedCode = "unsupported" | "no-tokenizer" | "no-chat-template";
+/** Codes of `SourceError`. */
 export type SourceCode =
   | "source"
   | "network"
@@ -46,7 +48,9 @@ export type SourceCode =
   | "file-changed"
   | "file-unreadable"
   | "worker-stopped";
+/** Codes of `BudgetError`. */
 export type BudgetCode = "budget-too-small" | "bindings-too-small";
+/** Codes of `DeviceError`. */
 export type DeviceCode =
   | "device"
   | "no-webgpu"
@@ -56,6 +60,7 @@ export type DeviceCode =
   | "device-lost"
   | "shader"
   | "worker-stopped";
+/** Codes of `UsageError`. */
 export type UsageCode = "usage" | "disposed" | "context-full" | "messages-refused";
 
 /** Stable: a page may branch on these; messages may change. */
@@ -87,6 +92,7 @@ export interface ErrorMore<Code extends ErrorCode = ErrorCode> {
   readonly cause?: unknown;
 }
 
+/** What every named error of Octavo is; thrown as one of the classes below. */
 export class OctavoError extends Error {
   override name = "OctavoError";
   readonly code: ErrorCode;

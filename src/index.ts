@@ -1,4 +1,7 @@
-/** The public surface of Octavo: re-exports only. */
+/**
+ * The public surface of Octavo: re-exports only.
+ * @module octavo
+ */
 export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
 export { canRun } from "./client/can-run.ts";
 export type * from "./client/chat.ts";
@@ -27,5 +30,18 @@ export {
   UsageError,
 } from "./errors.ts";
 export { createChatStream } from "./generate/chat-stream.ts";
-export type { AttentionSpec, DenseSpec, LayerSpec, ModelSpec, MoeSpec } from "./models/spec.ts";
+export type {
+  AttentionSpec,
+  DenseSpec,
+  ExpertGroups,
+  LatentSpec,
+  LayerSpec,
+  MlpActivation,
+  ModelSpec,
+  MoeSpec,
+  RopeScaling,
+  SharedExpertSpec,
+  ShortConvSpec,
+  YarnSpec,
+} from "./models/spec.ts";
 export type { CachedModel } from "./tiers/catalog.ts";

@@ -8,6 +8,7 @@ import type { ResponseStats } from "../engine/types.ts";
 /** JSON schema or arguments of a function. */
 export type JsonRecord = Record<string, unknown>;
 
+/** A piece of text of a message. Images and sound are refused. */
 export interface TextContentPart {
   type: "text";
   text: string;
@@ -20,18 +21,21 @@ export interface ChatToolCall {
   function: { name: string; arguments: string };
 }
 
+/** What the model is told before the conversation. */
 export interface ChatSystemMessage {
   role: "system" | "developer";
   content: string | TextContentPart[];
   name?: string;
 }
 
+/** A user's turn. */
 export interface ChatUserMessage {
   role: "user";
   content: string | TextContentPart[];
   name?: string;
 }
 
+/** An earlier answer, with the calls that it made. */
 export interface ChatAssistantMessage {
   role: "assistant";
   content?: string | TextContentPart[] | null;
@@ -42,21 +46,26 @@ export interface ChatAssistantMessage {
   name?: string;
 }
 
+/** What a called function gave. */
 export interface ChatToolMessage {
   role: "tool";
   content: string | TextContentPart[];
   tool_call_id: string;
 }
 
+/** A message of a request. */
 export type ChatCompletionMessageParam = ChatSystemMessage | ChatUserMessage | ChatAssistantMessage | ChatToolMessage;
 
+/** A function that the model may call; `parameters` is a JSON schema of its argument. */
 export interface ChatTool {
   type: "function";
   function: { name: string; description?: string; parameters?: JsonRecord; strict?: boolean | null };
 }
 
+/** Whether functions may, must or must not be called, or which one must. */
 export type ChatToolChoice = "none" | "auto" | "required" | { type: "function"; function: { name: string } };
 
+/** What the answer must be; thoughts are free of it. */
 export type ChatResponseFormat =
   | { type: "text" }
   | { type: "json_object" }
@@ -69,6 +78,7 @@ export type ChatResponseFormat =
   /** Beyond OpenAI: text of a grammar in EBNF as GBNF writes it; the rule `root` is the whole. */
   | { type: "grammar"; grammar: string };
 
+/** How much a model thinks, where it can be told. */
 export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
 
 /** How the next tokens are drawn, and where the text ends: the same for chats and for plain text. */
@@ -149,13 +159,15 @@ export interface ChatCompletionCreateParamsStreaming extends ChatCompletionCreat
   stream: true;
 }
 
+/** A token with the natural logarithm of its probability. */
 export interface TokenLogprob {
   token: string;
   logprob: number;
-  /** Bytes of the token in UTF-8; `null` where it is no text of its own (a piece of a character). */
+  /** Bytes of the token, which may be a piece of a character; `null` for special tokens. */
   bytes: number[] | null;
 }
 
+/** A token of the answer, and the likeliest alternatives at its place. */
 export interface ChatTokenLogprob extends TokenLogprob {
   top_logprobs: TokenLogprob[];
 }
@@ -166,6 +178,7 @@ export interface ChatLogprobs {
   refusal: null;
 }
 
+/** Tokens of a request and its answers. */
 export interface ChatUsage {
   prompt_tokens: number;
   /** Of all answers together, thoughts included. */
@@ -178,8 +191,10 @@ export interface ChatUsage {
   octavo: ResponseStats | null;
 }
 
+/** Why an answer ended: by itself, at a bound, or with calls of functions. */
 export type ChatFinishReason = "stop" | "length" | "tool_calls";
 
+/** An answer. */
 export interface ChatCompletionMessage {
   role: "assistant";
   content: string | null;
@@ -189,6 +204,7 @@ export interface ChatCompletionMessage {
   tool_calls?: ChatToolCall[];
 }
 
+/** One of the `n` answers. */
 export interface ChatCompletionChoice {
   index: number;
   message: ChatCompletionMessage;
@@ -196,6 +212,7 @@ export interface ChatCompletionChoice {
   logprobs: ChatLogprobs | null;
 }
 
+/** Answers to a conversation. */
 export interface ChatCompletion {
   id: string;
   object: "chat.completion";
@@ -206,6 +223,7 @@ export interface ChatCompletion {
   usage: ChatUsage;
 }
 
+/** What a chunk adds to an answer. */
 export interface ChatDelta {
   role?: "assistant";
   content?: string;
@@ -213,6 +231,7 @@ export interface ChatDelta {
   tool_calls?: { index: number; id?: string; type?: "function"; function?: { name?: string; arguments?: string } }[];
 }
 
+/** A piece of streamed answers. */
 export interface ChatCompletionChunk {
   id: string;
   object: "chat.completion.chunk";
@@ -244,6 +263,7 @@ export interface CompletionCreateParamsNonStreaming extends CompletionCreatePara
   stream?: false | null;
 }
 
+/** Tokens of a continuation with the natural logarithms of their probabilities. */
 export interface CompletionLogprobs {
   tokens: string[];
   token_logprobs: number[];

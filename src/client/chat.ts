@@ -17,6 +17,7 @@ import type {
 import type { ResponseRequest } from "../chat/wire.ts";
 import type { Caller } from "./caller.ts";
 
+/** What a request may carry beside its fields. */
 export interface RequestOptions {
   /** Ends the answer within one step: the call, or the loop over the stream, throws `AbortError`. */
   readonly signal?: AbortSignal | null | undefined;
@@ -83,9 +84,13 @@ export class ChatCompletions {
 
 /** A text to continue, or its token ids. */
 export type CompletionPrompt = string | readonly number[];
+/** Fields of a request beside its prompt. */
 export type CompleteOptions = WithSignal<Omit<CompletionCreateParamsNonStreaming, "prompt">>;
+/** The same, for a streamed answer. */
 export type CompleteStreamOptions = WithSignal<Omit<CompletionCreateParamsStreaming, "prompt">>;
+/** A whole request, its prompt among the fields. */
 export type CompleteRequest = WithSignal<CompletionCreateParamsNonStreaming>;
+/** The same, for a streamed answer. */
 export type CompleteStreamRequest = WithSignal<CompletionCreateParamsStreaming>;
 
 /** @internal */

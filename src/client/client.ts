@@ -170,6 +170,7 @@ export class Model {
     return this.#border.call(undefined, (host) => host.startTrace());
   }
 
+  /** Ends the recording and gives its rows, one per expert chosen, in the order of the run. */
   takeTrace(): Promise<TraceRow[]> {
     return this.#border.call(undefined, (host) => host.takeTrace());
   }

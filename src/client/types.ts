@@ -9,6 +9,7 @@ import type { PolicyName } from "../pager/policy.ts";
 export type * from "../chat/openai-types.ts";
 export type {
   CheckpointDescription,
+  DType,
   ExpertFacts,
   KvFacts,
   MemoryFacts,
@@ -32,6 +33,8 @@ export type { DeviceSpeed, LinkSpeed, SpeedEstimate } from "../engine/run-estima
 export type {
   AdapterSummary,
   Advice,
+  CapacityEstimate,
+  Gauge,
   LayerPaging,
   MemoryPlan,
   ResidencyLayer,
@@ -53,12 +56,15 @@ export type {
 } from "../generate/settings.ts";
 export type { PolicyName } from "../pager/policy.ts";
 export type { ChatFormat, ChatMessage, ChatOptions, ChatPrompt } from "../tokenizer/chat-types.ts";
+export type { TokenizerPlace } from "../tokenizer/find.ts";
 export type { ModelTokenizer } from "../tokenizer/load.ts";
 export type { EncodeOptions, SpecialToken, StreamDecoder, Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** A file held in memory, where no `File` is at hand. */
 export interface MemoryFile {
+  /** File name; of a model of several files, as the others spell it. */
   readonly name: string;
+  /** The whole file. It is copied to the worker; the caller keeps its own. */
   readonly bytes: Uint8Array<ArrayBuffer> | ArrayBuffer;
 }
 
@@ -90,11 +96,13 @@ export type ModelSource = string | URL | HubSource | File | readonly File[] | Me
 
 /** How far loading is. `loadedBytes` and `totalBytes` count the dense part, which must be there before the first token. */
 export interface LoadProgress {
+  /** "header": reading what the model is. "device": asking for a GPU. "weights": the dense part. "ready": done. */
   readonly phase: "header" | "device" | "weights" | "ready";
   readonly loadedBytes: number;
   readonly totalBytes: number;
 }
 
+/** How `loadModel` opens a model. None of it changes a result: budgets, policies and tiers only move bytes. */
 export interface LoadOptions {
   /** Bytes that every GPU buffer together may take. Default: the whole model when the device allows it. */
   readonly gpuBudgetBytes?: number;
@@ -134,7 +142,9 @@ export interface LoadOptions {
   readonly backgroundFill?: boolean;
   /** Take no optional GPU feature and no larger limit, as the smallest device would give. Default false. */
   readonly stockLimits?: boolean;
+  /** Ends the load: `AbortError`, and nothing is left behind. */
   readonly signal?: AbortSignal;
+  /** Called as the load goes on, once a phase and for every part of the dense weights. */
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Silence after which a connection is cut and asked again, in milliseconds. Default 20,000. */
   readonly stallTimeoutMs?: number;
@@ -142,6 +152,7 @@ export interface LoadOptions {
   readonly workerUrl?: string | URL;
 }
 
+/** What `inspectModel` reckons with. */
 export interface InspectOptions {
   /** Tokens of KV cache within the budgets. Default: min(model's, 2048). */
   readonly contextLength?: number;
@@ -149,17 +160,23 @@ export interface InspectOptions {
   readonly maxBindingBytes?: number;
   /** As for `loadModel`. */
   readonly stallTimeoutMs?: number;
+  /** Ends the inspection: `AbortError`. */
   readonly signal?: AbortSignal;
+  /** As for `loadModel`. */
   readonly workerUrl?: string | URL;
 }
 
+/** What `canRun` reckons with. */
 export interface RunOptions extends DeviceTrial {
   /** As for `loadModel`. */
   readonly stallTimeoutMs?: number;
+  /** Ends the trial: `AbortError`. */
   readonly signal?: AbortSignal;
+  /** As for `loadModel`. */
   readonly workerUrl?: string | URL;
 }
 
+/** What `Model.createSession` reserves. */
 export interface SessionOptions {
   /** Most tokens the session's timeline can hold. Default: what was reserved when loading. */
   readonly contextLength?: number;
@@ -167,5 +184,6 @@ export interface SessionOptions {
 
 /** Sampling and stopping of `Session.generate`, and the signal that ends it. Seeded runs repeat exactly. */
 export interface GenerateOptions extends GenerateSettings {
+  /** Ends the generation within one step: `AbortError`. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -63,6 +63,9 @@ export interface ExpertFacts {
   readonly largestBytes: number;
 }
 
+export type { DType };
+
+/** How much of the model is stored in one type. */
 export interface StorageShare {
   readonly dtype: DType;
   readonly bytes: number;
@@ -70,6 +73,7 @@ export interface StorageShare {
   readonly share: number;
 }
 
+/** What the KV cache takes, in bytes. */
 export interface KvFacts {
   /** One session's cache at `MemoryFacts.contextLength`, the rings of short convolutions included. */
   readonly bytes: number;
@@ -81,6 +85,7 @@ export interface KvFacts {
   readonly longestContext: number;
 }
 
+/** What the weights take and the budgets that follow, in bytes. */
 export interface MemoryFacts {
   /** What the sizes below were computed for. */
   readonly maxBindingBytes: number;

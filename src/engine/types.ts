@@ -1,11 +1,11 @@
 /** What an engine tells about itself: plain data, safe to send to a page. */
 import type { AdapterFacts } from "../gpu/adapter-facts.ts";
-import type { Advice } from "../pager/governor.ts";
+import type { Advice, CapacityEstimate } from "../pager/governor.ts";
 import type { TraceRow } from "../pager/routing-trace.ts";
 
 /** The adapter that the engine runs on: its name as far as the browser tells, and what was taken of it. */
 export type AdapterSummary = AdapterFacts;
-export type { Advice, TraceRow };
+export type { Advice, CapacityEstimate, TraceRow };
 
 /** What the model needs and how its GPU budget is spent now. All sizes in bytes. */
 export interface MemoryPlan {

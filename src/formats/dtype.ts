@@ -24,6 +24,7 @@ export type BlockDType =
  */
 export type ScaledDType = "F8_E4M3" | "F8_E4M3_ROW";
 
+/** How numbers are stored, by the names of GGUF; FP8 and MXFP4 also as folders have them, with scales of their own. */
 export type DType = PlainDType | BlockDType | ScaledDType;
 
 /** Rows and columns of an F8_E4M3 tile; the last ones of a matrix may be cut off. */

@@ -13,6 +13,7 @@ export interface ChatPart {
   readonly recipient?: string;
 }
 
+/** Takes a model's text apart while it streams. Made by `createChatStream`; one for each turn. */
 export interface ChatStream {
   /** Parts that `text` completed, in order, none empty. */
   push(text: string): ChatPart[];
@@ -35,6 +36,9 @@ interface Grammar {
 const MAX_HEADER_LENGTH = 1024;
 
 /**
+ * Sets thoughts and answer apart while text streams, by the model's own markers.
+ *
+ * @param format what `Model.chatFormat` says.
  * @param thinking the turn begins inside a thought, as `ChatPrompt.thinking` says.
  */
 export function createChatStream(format: Pick<ChatFormat, "kind" | "thinking">, thinking = false): ChatStream {

@@ -142,6 +142,7 @@ export interface ExpertGroups {
   readonly worth: "best" | "best two";
 }
 
+/** An expert that every token goes through, beside those that the router chooses. */
 export interface SharedExpertSpec {
   readonly innerSize: number;
   /** Its output is multiplied by sigmoid(sharedRouter h). */
@@ -159,6 +160,7 @@ export interface LayerSpec {
   readonly outputNorms: boolean;
 }
 
+/** A model's blueprint: everything that the forward pass is built from, as plain data. */
 export interface ModelSpec {
   readonly architecture: string;
   readonly name: string;

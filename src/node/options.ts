@@ -3,6 +3,7 @@ import type { InspectOptions, LoadOptions } from "../client/types.ts";
 
 /** A WebGPU implementation: what `create([])` of the `webgpu` package gives, or `navigator.gpu` where there is one. */
 export interface WebGpu {
+  /** An adapter, or `null` where there is none. */
   requestAdapter(options?: object): Promise<object | null>;
 }
 

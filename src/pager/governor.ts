@@ -26,6 +26,7 @@ const WORTH_FEWER = 0.005;
 /** Tokens before there is advice: a cold start looks like a want of slots. */
 const ENOUGH_TOKENS = 64;
 
+/** What a number of slots a layer is expected to do. */
 export interface CapacityEstimate {
   readonly slots: number;
   /** Share of choices expected to be resident, 0 to 1. */
@@ -34,6 +35,7 @@ export interface CapacityEstimate {
   readonly loadsPerToken: number;
 }
 
+/** What other numbers of slots would do, by the routing seen of late. */
 export interface Advice {
   /** "more" would help, "fewer" would do, "keep", or "unknown" when too little has been seen. */
   readonly verdict: "more" | "fewer" | "keep" | "unknown";

@@ -15,6 +15,7 @@ export interface EvictionPolicy {
 }
 
 export const POLICY_NAMES = ["lru", "lfru", "successor"] as const;
+/** Eviction policies: least recently used, that weighted by frequency, or by what is likely to come next. */
 export type PolicyName = (typeof POLICY_NAMES)[number];
 
 export const DEFAULT_POLICY: PolicyName = "successor";

@@ -7,6 +7,7 @@ export interface ChatMessage {
   readonly [field: string]: unknown;
 }
 
+/** What a chat template is given beside the messages. */
 export interface ChatOptions {
   /** Descriptions of functions, as the model's template expects them (JSON schema). */
   readonly tools?: readonly Readonly<Record<string, unknown>>[] | undefined;
@@ -20,6 +21,7 @@ export interface ChatOptions {
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** A conversation, ready to be prefilled. */
 export interface ChatPrompt {
   /** The rendered conversation. */
   readonly text: string;

@@ -8,6 +8,7 @@ import { createStreamDecoder, type StreamDecoder } from "./stream-decoder.ts";
 
 export type { StreamDecoder } from "./stream-decoder.ts";
 
+/** How text becomes ids. */
 export interface EncodeOptions {
   /** Put the tokens before and behind the text that the model's own rules put there (a begin token). Default true. */
   readonly addSpecial?: boolean | undefined;
@@ -24,6 +25,7 @@ export interface SpecialToken {
   readonly content: string;
 }
 
+/** Text to ids and back, as the checkpoint has it. */
 export interface Tokenizer {
   /** Ids of `text`. Lone surrogates count as U+FFFD. */
   encode(text: string, options?: EncodeOptions): number[];
