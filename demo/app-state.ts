@@ -3,6 +3,7 @@
  * Views read its stores and call its methods; it knows no view and no DOM, so it runs in Node as it does in the page.
  */
 import type {
+  ChatFormat,
   InspectOptions,
   LoadOptions,
   LoadProgress,
@@ -53,6 +54,8 @@ export class AppState {
   readonly choice = new Store<Choice>(OCTAVO_TALES);
   /** Whether the open model continues text, having no chat template. */
   readonly prose = new Store(true);
+  /** How the open model sets thoughts apart. */
+  readonly format = new Store<ChatFormat["kind"]>("plain");
   /** How the open model's budget is spent; set anew by every change of budget. */
   readonly plan = new Store<MemoryPlan | null>(null);
   readonly loading = new Store<Loading | null>(null);
@@ -220,6 +223,7 @@ export class AppState {
     const budget = choice.budgetBytes === undefined ? {} : { gpuBudgetBytes: choice.budgetBytes };
     const model = await this.#runtime.loadModel(choice.source, {
       ...loadOptions(settings),
+      backgroundFill: choice.source === OCTAVO_TALES.source, // small, and then any story can be told offline
       ...options,
       ...budget,
       signal,
@@ -235,7 +239,9 @@ export class AppState {
       const plan = await model.setBudget(wanted);
       signal.throwIfAborted();
       this.since.set(await model.stats());
-      this.prose.set(!(await model.chatFormat()).hasTemplate);
+      const { hasTemplate, kind } = await model.chatFormat();
+      this.prose.set(!hasTemplate);
+      this.format.set(kind);
       this.plan.set(plan);
       this.loadedWith.set(settings);
       this.model.set(model);

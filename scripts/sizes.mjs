@@ -9,7 +9,12 @@ const KB = 1000;
  * Most gzipped bytes: of the entry with everything that it imports at once, and of each worker, which holds all that it
  * needs. A tenth above what they were when the bound was set; who needs more raises it and says why.
  */
-export const BOUNDS = { "index.js": 15 * KB, "engine.worker.js": 346 * KB, "io.worker.js": 127 * KB };
+export const BOUNDS = {
+  "index.js": 15 * KB,
+  "engine.worker.js": 353 * KB,
+  "io.worker.js": 127 * KB,
+  "grammar.worker.js": 475 * KB, // started with the first constraint
+};
 
 const STATIC_IMPORT = /^(?:import|export)\b[^"']*["']\.\/([^"']+)["'];?$/gm;
 
@@ -36,6 +41,8 @@ export function measureSizes(dist) {
   const bounded = Object.entries(BOUNDS).map(([name, bound]) => ({ name, bound, files: [...withImports(dist, name)] }));
   const known = new Set(bounded.flatMap(({ files }) => files));
   const later = readdirSync(dist).filter((file) => file.endsWith(".js") && !known.has(file));
+  const unbounded = later.filter((file) => file.endsWith(".worker.js"));
+  if (unbounded.length > 0) throw new Error(`scripts/sizes.mjs has no bound for ${unbounded.join(", ")}.`);
   const all = [...bounded, ...later.map((name) => ({ name, bound: undefined, files: [name] }))];
   return all.map((each) => ({ ...each, bytes: gzipped(dist, each.files) }));
 }

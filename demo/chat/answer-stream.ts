@@ -46,9 +46,8 @@ export async function* answerChunks(
 }
 
 /** Whether `reply` can go on where it ended: what follows it must be what would have followed then. */
-export function canGoOn({ kind }: Pick<ChatFormat, "kind">, reply: Answer): boolean {
-  if (reply.prose) return true;
-  return kind !== "channels" && reply.calls.length === 0;
+export function canGoOn(format: ChatFormat["kind"], reply: Answer): boolean {
+  return reply.prose || (format !== "channels" && reply.calls.length === 0);
 }
 
 /** A model that wants a token before every text gets it before the story too. */

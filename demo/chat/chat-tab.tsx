@@ -50,6 +50,7 @@ function Messages({ app, chat }: { app: AppState; chat: ChatState }) {
   const conversation = useStore(chat.current);
   const model = useStore(app.model);
   const answering = useStore(app.answering);
+  const format = useStore(app.format);
   const ready = model !== null && !answering;
   const path = pathOf(conversation);
   const last = path.at(-1);
@@ -66,11 +67,11 @@ function Messages({ app, chat }: { app: AppState; chat: ChatState }) {
             message.role === "user" ? (
               <UserView
                 key={message.id}
-                {...{ chat, conversation, ready, message }}
+                {...{ chat, conversation, ready, format, message }}
                 initial={story && message === path[0]}
               />
             ) : (
-              <AnswerView key={message.id} {...{ chat, conversation, ready, message }} />
+              <AnswerView key={message.id} {...{ chat, conversation, ready, format, message }} />
             ),
           )}
         </div>

@@ -1,6 +1,8 @@
 /** One message with what can be done with it: edit, retry, continue, copy, and turning to its other branches. */
 import { useEffect, useRef, useState } from "preact/hooks";
+import type { ChatFormat } from "../../src/index.ts";
 import { duration, figures } from "../format.ts";
+import { canGoOn } from "./answer-stream.ts";
 import { type ChatState, endingText } from "./chat-state.ts";
 import { type Answer, branchesOf, type Conversation, type Message, type UserMessage } from "./conversation.ts";
 import { MarkdownView } from "./markdown-view.tsx";
@@ -10,6 +12,8 @@ export interface MessageProps {
   readonly conversation: Conversation;
   /** A model is open and idle. */
   readonly ready: boolean;
+  /** How that model sets thoughts apart. */
+  readonly format: ChatFormat["kind"];
 }
 
 interface UserProps extends MessageProps {
@@ -96,7 +100,7 @@ function Editor({ chat, ready, message, close }: EditorProps) {
   );
 }
 
-export function AnswerView({ chat, conversation, ready, message }: MessageProps & { message: Answer }) {
+export function AnswerView({ chat, conversation, ready, format, message }: MessageProps & { message: Answer }) {
   const writing = message.state === "writing";
   return (
     <article class="message answer" aria-label={message.model} aria-busy={writing}>
@@ -109,12 +113,12 @@ export function AnswerView({ chat, conversation, ready, message }: MessageProps 
           {`${call.name}(${call.arguments})`}
         </pre>
       ))}
-      {!writing && <Foot {...{ chat, conversation, ready, message }} />}
+      {!writing && <Foot {...{ chat, conversation, ready, format, message }} />}
     </article>
   );
 }
 
-function Foot({ chat, conversation, ready, message }: MessageProps & { message: Answer }) {
+function Foot({ chat, conversation, ready, format, message }: MessageProps & { message: Answer }) {
   return (
     <footer class="foot">
       <div class="tools">
@@ -123,7 +127,7 @@ function Foot({ chat, conversation, ready, message }: MessageProps & { message: 
         <button type="button" class="tool" disabled={!ready} onClick={() => chat.retry(message.id)}>
           Retry
         </button>
-        {message.state !== "tools" && (
+        {canGoOn(format, message) && (
           <button type="button" class="tool" disabled={!ready} onClick={() => chat.goOn(message.id)}>
             Continue
           </button>
@@ -143,7 +147,7 @@ function figuresText({ state, figures: took }: Answer): string {
   return parts.join(" · ");
 }
 
-function Branches({ chat, conversation, message }: Omit<MessageProps, "ready"> & { message: Message }) {
+function Branches({ chat, conversation, message }: Pick<MessageProps, "chat" | "conversation"> & { message: Message }) {
   const branches = branchesOf(conversation, message.id);
   if (branches.length < 2) return null;
   const at = branches.findIndex(({ id }) => id === message.id);

@@ -2,10 +2,13 @@
  * What a model is and what it needs, before anything is loaded: a card from the library's catalogue, with the budget to load
  * it at. It shows what `inspectModel` tells; loading is the app's.
  */
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { CheckpointDescription, ModelInspection } from "../../src/index.ts";
+import type { AppState } from "../app-state.ts";
 import { bytes } from "../format.ts";
 import type { Choice } from "./choice.ts";
+import { RunVerdict, useRunAnswer } from "./run-verdict.tsx";
+import { percentOf } from "./run-words.ts";
 
 /** A choice with the budget that the reader picked. */
 export interface LoadWish {
@@ -15,6 +18,7 @@ export interface LoadWish {
 }
 
 interface Props {
+  readonly app: AppState;
   readonly choice: Choice;
   readonly inspection: ModelInspection;
   readonly load: (wish: LoadWish) => void;
@@ -23,12 +27,22 @@ interface Props {
 
 const BUDGETS = [
   [1, "minBudgetBytes", "the least that works, slow"],
-  [50, "comfortableBudgetBytes", "half of the experts, suggested"],
+  [50, "comfortableBudgetBytes", "half of the experts"],
   [100, "fullBudgetBytes", "every expert stays"],
 ] as const;
 
-export function ModelCard({ choice, inspection, load, close }: Props) {
+/** A budget on offer: the share of the experts that it is remembered as, its bytes, and what is to be said of it. */
+interface Offer {
+  readonly percent: number;
+  readonly budgetBytes: number;
+  readonly note: string;
+  readonly suggested?: boolean;
+}
+
+export function ModelCard({ app, choice, inspection, load, close }: Props) {
   const { description, unsupported, source } = inspection;
+  const { answer, asking } = useRunAnswer(app, choice);
+  const [picked, pick] = useState<number | null>(null);
   const first = useRef<HTMLButtonElement>(null);
   useEffect(() => {
     first.current?.focus({ preventScroll: true });
@@ -37,9 +51,15 @@ export function ModelCard({ choice, inspection, load, close }: Props) {
   const runs = unsupported.length === 0;
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    const picked = new FormData(event.currentTarget as HTMLFormElement).get("card-budget");
-    load(wishOf(choice, description, picked === null ? null : Number(picked)));
+    if (!description?.experts) return load({ choice, budgetPercent: null });
+    const { percent, budgetBytes } = offers[chosen] ?? {};
+    if (percent === undefined || budgetBytes === undefined) return;
+    load({ choice: { ...choice, budgetBytes }, budgetPercent: percent });
   };
+  const suggested = answer?.suggestedBudgetBytes ?? null;
+  const offers = description ? offersOf(description, suggested) : [];
+  const preferred = offers.findIndex((offer) => offer.suggested || (suggested === null && offer.percent === 50));
+  const chosen = picked ?? preferred;
   return (
     <section id="card" class="card" aria-labelledby="card-title">
       <div class="card-head">
@@ -49,11 +69,12 @@ export function ModelCard({ choice, inspection, load, close }: Props) {
       <form onSubmit={submit}>
         {description && <Facts description={description} />}
         {!runs && <Reasons reasons={unsupported} />}
-        {runs && description?.experts && <Budgets description={description} />}
+        {runs && <RunVerdict answer={answer} asking={asking} />}
+        {runs && description?.experts && <Budgets {...{ offers, chosen, pick }} />}
         <div class="actions">
           {runs && (
             <button id="card-load" type="submit" class="primary" ref={first}>
-              Load this model
+              {answer?.verdict === "does-not-run" ? "Load it all the same" : "Load this model"}
             </button>
           )}
           <button id="card-close" type="button" ref={runs ? null : first} onClick={close}>
@@ -66,10 +87,19 @@ export function ModelCard({ choice, inspection, load, close }: Props) {
   );
 }
 
-function wishOf(choice: Choice, description: CheckpointDescription | null, budgetPercent: number | null): LoadWish {
-  const field = BUDGETS.find(([percent]) => percent === budgetPercent)?.[1];
-  if (!description || !field) return { choice, budgetPercent };
-  return { choice: { ...choice, budgetBytes: description.memory[field] }, budgetPercent };
+/** The budgets that a reader may pick from, small to large; the suggested one is among them where there is one. */
+function offersOf({ memory }: CheckpointDescription, suggested: number | null): Offer[] {
+  const known: Offer[] = BUDGETS.map(([percent, name, note]) => ({ percent, budgetBytes: memory[name], note }));
+  if (suggested === null) return known;
+  const same = known.findIndex(({ budgetBytes }) => budgetBytes === suggested);
+  if (same >= 0) return known.map((offer, i) => (i === same ? suggestedOffer(offer) : offer));
+  const percent = percentOf(memory, suggested);
+  const own = suggestedOffer({ percent, budgetBytes: suggested, note: `${percent} % of the experts` });
+  return [...known, own].sort((a, b) => a.budgetBytes - b.budgetBytes);
+}
+
+function suggestedOffer(offer: Offer): Offer {
+  return { ...offer, note: `${offer.note}, suggested`, suggested: true };
 }
 
 function Reasons({ reasons }: { reasons: readonly string[] }) {
@@ -85,14 +115,26 @@ function Reasons({ reasons }: { reasons: readonly string[] }) {
   );
 }
 
-function Budgets({ description }: { description: CheckpointDescription }) {
+interface BudgetsProps {
+  readonly offers: readonly Offer[];
+  readonly chosen: number;
+  readonly pick: (index: number) => void;
+}
+
+function Budgets({ offers, chosen, pick }: BudgetsProps) {
   return (
     <fieldset id="card-budgets" class="card-budgets">
       <legend>GPU budget to load it at; it can be changed later</legend>
-      {BUDGETS.map(([percent, field, note]) => (
-        <label key={percent}>
-          <input type="radio" name="card-budget" value={percent} defaultChecked={percent === 50} />
-          <strong class="figures">{bytes(description.memory[field])}</strong>
+      {offers.map(({ percent, budgetBytes, note }, index) => (
+        <label key={budgetBytes}>
+          <input
+            type="radio"
+            name="card-budget"
+            value={percent}
+            checked={index === chosen}
+            onChange={() => pick(index)}
+          />
+          <strong class="figures">{bytes(budgetBytes)}</strong>
           <small>{note}</small>
         </label>
       ))}

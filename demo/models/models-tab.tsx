@@ -30,7 +30,15 @@ export function ModelsTab({ app }: { app: AppState }) {
   };
   return (
     <>
-      {looked && <ModelCard {...looked} load={(wish) => void load(wish)} close={() => show(null)} />}
+      {looked && (
+        <ModelCard
+          key={looked.inspection}
+          app={app}
+          {...looked}
+          load={(wish) => void load(wish)}
+          close={() => show(null)}
+        />
+      )}
       <OpenModel app={app} stats={stats} refresh={refresh} />
       <ModelPicker app={app} look={(choice) => void look(choice)} />
       <StorageManager app={app} shelf={shelf} stats={stats} />

@@ -62,15 +62,14 @@ export class Chat<S extends DrawSession> {
       );
     }
     const head = { id: newId(), created: Math.floor(Date.now() / 1000), model: wanted.model ?? modelName };
-    const tokenText = (id: number): string => tokenizer.decode([id]);
     if (request.kind === "text") {
       const prompt = textPromptOf(tokenizer, request.params, wanted);
-      const maker = textChunks({ ...head, id: `cmpl-${head.id}` }, wanted.topLogprobs !== undefined, tokenText);
+      const maker = textChunks({ ...head, id: `cmpl-${head.id}` }, wanted.topLogprobs !== undefined, tokenizer);
       return this.#handle(prompt, wanted, maker);
     }
     const prompt = await chatPromptOf(tokenizer, request.params, wanted);
     const withLogprobs = wanted.topLogprobs !== undefined;
-    const maker = chatChunks({ ...head, id: `chatcmpl-${head.id}` }, withLogprobs, tokenText, newCallId);
+    const maker = chatChunks({ ...head, id: `chatcmpl-${head.id}` }, withLogprobs, tokenizer, newCallId);
     return this.#handle(prompt, wanted, maker);
   }
 

@@ -29,12 +29,16 @@ export interface ChunkMaker<Chunk, Whole> {
 }
 
 /** What log-probabilities need of the tokenizer. */
-export type TokenText = (id: number) => string;
+export interface TokenNames {
+  decode(ids: readonly number[]): string;
+  /** Bytes that a token spells; `undefined` for special ones. */
+  bytesOf(id: number): Uint8Array | undefined;
+}
 
 export function chatChunks(
   head: Head,
   withLogprobs: boolean,
-  tokenText: TokenText,
+  names: TokenNames,
   callId: () => string,
 ): ChunkMaker<ChatCompletionChunk, ChatCompletion> {
   const object = "chat.completion.chunk";
@@ -50,7 +54,7 @@ export function chatChunks(
     return { tool_calls: [{ index: number, id: callId(), type: "function", function: { name, arguments: json } }] };
   };
   const logprobsOf = (tokens: readonly PlacedToken[]) =>
-    withLogprobs ? { content: tokens.map((token) => chatLogprob(token, tokenText)), refusal: null } : null;
+    withLogprobs ? { content: tokens.map((token) => chatLogprob(token, names)), refusal: null } : null;
   const make = (index: number, delta: ChatDelta, piece?: Piece): ChatCompletionChunk => ({
     ...head,
     object,
@@ -103,11 +107,11 @@ export function chatChunks(
 export function textChunks(
   head: Head,
   withLogprobs: boolean,
-  tokenText: TokenText,
+  names: TokenNames,
 ): ChunkMaker<CompletionChunk, Completion> {
   const object = "text_completion";
   const textOf = ({ delta }: Piece): string => (delta?.kind === "content" ? delta.text : "");
-  const logprobsOf = (tokens: readonly PlacedToken[]) => (withLogprobs ? textLogprobs(tokens, tokenText) : null);
+  const logprobsOf = (tokens: readonly PlacedToken[]) => (withLogprobs ? textLogprobs(tokens, names) : null);
   const finishOf = ({ finish }: Piece) => (finish === "length" ? "length" : finish && "stop");
   return {
     chunks: (piece) => [
@@ -155,23 +159,29 @@ function usageOf(usage: Usage): ChatUsage {
   };
 }
 
-function tokenLogprob(id: number, logprob: number, tokenText: TokenText): TokenLogprob {
-  const token = tokenText(id);
-  return { token, logprob, bytes: token.includes("\ufffd") ? null : [...new TextEncoder().encode(token)] };
+function tokenLogprob(id: number, logprob: number, names: TokenNames): TokenLogprob {
+  const bytes = names.bytesOf(id);
+  return { token: spelling(id, names), logprob, bytes: bytes ? [...bytes] : null };
 }
 
-function chatLogprob({ id, logprob = 0, top = [] }: PlacedToken, tokenText: TokenText): ChatTokenLogprob {
-  const top_logprobs = top.map((other) => tokenLogprob(other.id, other.logprob, tokenText));
-  return { ...tokenLogprob(id, logprob, tokenText), top_logprobs };
+function chatLogprob({ id, logprob = 0, top = [] }: PlacedToken, names: TokenNames): ChatTokenLogprob {
+  const top_logprobs = top.map((other) => tokenLogprob(other.id, other.logprob, names));
+  return { ...tokenLogprob(id, logprob, names), top_logprobs };
 }
 
-function textLogprobs(tokens: readonly PlacedToken[], tokenText: TokenText): CompletionLogprobs {
+function textLogprobs(tokens: readonly PlacedToken[], names: TokenNames): CompletionLogprobs {
   return {
-    tokens: tokens.map(({ id }) => tokenText(id)),
+    tokens: tokens.map(({ id }) => spelling(id, names)),
     token_logprobs: tokens.map(({ logprob = 0 }) => logprob),
     top_logprobs: tokens.map(({ top = [] }) =>
-      Object.fromEntries(top.map(({ id, logprob }) => [tokenText(id), logprob])),
+      Object.fromEntries(top.map(({ id, logprob }) => [spelling(id, names), logprob])),
     ),
     text_offset: tokens.map(({ offset }) => offset),
   };
+}
+
+/** A token as it stands in a text, its leading space included. */
+function spelling(id: number, names: TokenNames): string {
+  const bytes = names.bytesOf(id);
+  return bytes ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes) : names.decode([id]);
 }

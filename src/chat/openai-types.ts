@@ -163,7 +163,7 @@ export interface ChatCompletionCreateParamsStreaming extends ChatCompletionCreat
 export interface TokenLogprob {
   token: string;
   logprob: number;
-  /** Bytes of the token in UTF-8; `null` where it is no text of its own (a piece of a character). */
+  /** Bytes of the token, which may be a piece of a character; `null` for special tokens. */
   bytes: number[] | null;
 }
 

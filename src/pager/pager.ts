@@ -87,6 +87,8 @@ const MAX_LATE_READS = 48;
 /** A read under way for a guess. */
 interface GuessRead {
   readonly stop: AbortController;
+  /** It waits for others of its batch no longer. */
+  started: boolean;
   /** Never rejects. */
   readonly done: Promise<void>;
 }
@@ -171,11 +173,12 @@ export class Pager {
     const stop = new AbortController();
     const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     const limit = createLimiter(this.#parallelReads);
+    const most = graceMs === Number.POSITIVE_INFINITY ? graceMs : MAX_LATE_READS;
     const demands: Promise<void>[] = [];
     const guesses: Promise<void>[] = [];
     for (const want of missing) {
-      if (want.guess) guesses.push(this.#guess(want, stop, until, limit));
-      else demands.push(limit(() => this.#demand(want, until), until));
+      if (want.guess && this.#guesses.size < most) guesses.push(this.#guess(want, until, stop, limit));
+      else if (!want.guess) demands.push(limit(() => this.#demand(want, until), until));
     }
     try {
       await Promise.all(demands);
@@ -200,7 +203,7 @@ export class Pager {
   async #demand(want: MissingExpert, until: AbortSignal): Promise<void> {
     const { moe, expert } = want;
     const guess = this.#guesses.get(`${moe} ${expert}`);
-    if (guess) {
+    if (guess?.started) {
       this.#state(moe).spec.raise?.(expert);
       const end = (): void => guess.stop.abort();
       until.addEventListener("abort", end, { once: true });
@@ -212,15 +215,19 @@ export class Pager {
   }
 
   /** Reads a guess, or waits for the read that is under way. What goes wrong is told to the demand that asks again. */
-  #guess(want: MissingExpert, stop: AbortController, until: AbortSignal, limit: Limiter): Promise<void> {
-    const key = `${want.moe} ${want.expert}`;
+  #guess({ moe, expert }: MissingExpert, until: AbortSignal, stop: AbortController, limit: Limiter): Promise<void> {
+    const key = `${moe} ${expert}`;
     const known = this.#guesses.get(key);
     if (known) return known.done;
-    if (this.#guesses.size >= MAX_LATE_READS) return Promise.resolve();
-    const done = limit(() => this.#load(want, until), until)
+    const load = async (): Promise<void> => {
+      read.started = true;
+      if (!this.isResident(moe, expert)) await this.#load({ moe, expert, guess: true }, until);
+    };
+    const done = limit(load, until)
       .catch(() => {})
       .finally(() => this.#guesses.delete(key));
-    this.#guesses.set(key, { stop, done });
+    const read: GuessRead = { stop, done, started: false };
+    this.#guesses.set(key, read);
     return done;
   }
 

@@ -9,7 +9,7 @@ export const GOLDEN = JSON.parse(readFileSync(join(ROOT, "test/fixtures/octavo-t
   .prompts[0] as { prompt: string; greedy_32: number[]; greedy_text: string };
 
 /** A software adapter on a busy machine is given its time. */
-export const SLOW = { timeout: 60_000 };
+export const SLOW = { timeout: 100_000 };
 
 /** Waits until there is a model to write with; a notice that comes instead is the failure's message. */
 export async function ready(page: Page): Promise<void> {

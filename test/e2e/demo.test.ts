@@ -275,6 +275,9 @@ describe("a visit", () => {
     await write(page, GOLDEN.prompt);
     await ending(page);
     const told = await answer(page);
+    await showTab(page, "models");
+    await expect.poll(() => text(page, "#fill-state"), SLOW).toContain("all there"); // experts that no text asked for yet
+    await showTab(page, "chat");
     await page.evaluate(async () => void (await navigator.serviceWorker.ready));
     await page.context().setOffline(true);
     await own.close();
@@ -284,6 +287,8 @@ describe("a visit", () => {
     expect(await ending(page)).toMatch(/^Paused after 6 tokens/);
     expect(await answer(page)).toBe(told);
     expect(await text(page, ".answer .branches .figures")).toBe("2/2");
+    await write(page, '"Come with me," said the fox,');
+    expect(await ending(page)).toMatch(/^Paused after 6 tokens/);
   });
 });
 

@@ -39,6 +39,21 @@ async function bodyText(folder: string): Promise<string> {
   return text.trim();
 }
 
+/** What `files` of the package load, at once or later, themselves included. */
+function reachable(files: readonly string[], seen = new Set<string>()): Set<string> {
+  for (const file of files) {
+    if (seen.has(file)) continue;
+    seen.add(file);
+    const text = readFileSync(join(installed, "dist", file), "utf8");
+    const parts = text.matchAll(/\b(?:from |import\()"\.\/([^"]+\.js)"/g);
+    reachable(
+      [...parts].map(([, name = ""]) => name),
+      seen,
+    );
+  }
+  return seen;
+}
+
 beforeAll(() => {
   // The build tier has just made dist/, so the prepack script need not.
   const args = ["pack", "--ignore-scripts", "--json", "--pack-destination", app];
@@ -71,9 +86,12 @@ describe("the packed module", () => {
     const { dependencies } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
     expect(dependencies).toBeUndefined();
     // Parts that are loaded when they are wanted lie beside the entry, with addresses relative to it.
-    for (const file of readdirSync(join(installed, "dist")).filter((name) => name.endsWith(".js"))) {
+    const scripts = readdirSync(join(installed, "dist")).filter((name) => name.endsWith(".js"));
+    const forPages = reachable(["index.js", ...scripts.filter((name) => name.endsWith(".worker.js"))]);
+    expect(forPages).not.toContain("node.js");
+    for (const file of scripts) {
       const whole = readFileSync(join(installed, "dist", file), "utf8");
-      const text = file === "node.js" ? whole.replace(/^import .* from "node:[\w/]+";$/gm, "") : whole;
+      const text = forPages.has(file) ? whole : whole.replace(/^import .* from "node:[\w/]+";$/gm, "");
       expect(text).not.toMatch(/^(import|export)\b.*\bfrom "(?!\.\/)[^"]*";$/m);
       if (file.endsWith(".worker.js")) expect(text).not.toMatch(/^(import|export)\b.*\bfrom "[^"]*";$/m);
     }

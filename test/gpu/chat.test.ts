@@ -7,6 +7,7 @@ import { TALES_URL } from "./fixtures.ts";
 const TEMPLATE = "{% for message in messages %}{{ message.content }}\n\n{% endfor %}";
 const BEGINNING = "Once upon a time there was a little girl who lived at the edge of the forest.";
 const OTHER = "The king said to his three sons,";
+const TOOLED = `{% if tools %}<tool_call>{% endif %}${TEMPLATE}`;
 const TOKENS = 6;
 const GREEDY = { chat_template: TEMPLATE, temperature: 0, max_tokens: TOKENS } as const;
 
@@ -14,9 +15,12 @@ const user = (content: string): ChatCompletionMessageParam => ({ role: "user", c
 const assistant = (content: string | null): ChatCompletionMessageParam => ({ role: "assistant", content });
 
 let model: Model;
+/** Bytes of cache that the plan has room for, before any chat. */
+let kvBytes = 0;
 beforeAll(async () => {
   // Room for the sessions of the tests beside those of the chat, without slots that come and go.
-  model = await loadModel(TALES_URL, { cache: false, contextLength: 160, gpuBudgetBytes: 200e6 });
+  model = await loadModel(TALES_URL, { cache: false, contextLength: 160, gpuBudgetBytes: 200e6, chatSessions: 2 });
+  kvBytes = (await model.memory()).kvBytes;
 });
 afterAll(async () => {
   expect(await model.dispose()).toEqual({});
@@ -120,6 +124,45 @@ describe("a conversation", () => {
       model.chat.completions.create({ ...GREEDY, messages: [user(text)], stream: true as const });
     const together = await Promise.all([open(BEGINNING), open(OTHER)].map(async (stream) => collected(await stream)));
     expect(together.map(({ text }) => text)).toEqual(alone.map(({ choices }) => choices[0]?.message.content));
+    // Both had room of their own from the start, as chatSessions says.
+    expect((await model.memory()).kvBytes).toBe(kvBytes);
+    expect((await model.stats()).kvBytes).toBeGreaterThan(kvBytes / 2);
+  });
+});
+
+describe("an answer that is held to something", () => {
+  it("is JSON of the schema, with the log-probabilities of its tokens", async () => {
+    const schema = { type: "object", properties: { warm: { type: "boolean" } }, required: ["warm"] };
+    const { choices } = await ask([user(OTHER)], {
+      max_tokens: 40,
+      response_format: { type: "json_schema", json_schema: { name: "weather", schema } },
+      logprobs: true,
+      top_logprobs: 2,
+    });
+    const [choice] = choices;
+    expect(choice?.finish_reason).toBe("stop");
+    expect(JSON.parse(choice?.message.content ?? "")).toEqual({ warm: expect.any(Boolean) });
+    const tokens = choice?.logprobs?.content ?? [];
+    expect(tokens.map(({ token }) => token).join("")).toBe(choice?.message.content);
+    for (const { logprob, top_logprobs } of tokens) {
+      expect(top_logprobs).toHaveLength(2);
+      expect(logprob).toBeLessThanOrEqual(top_logprobs[0]?.logprob ?? Number.NaN);
+    }
+  });
+
+  it("is a call with arguments of the tool's schema", async () => {
+    const parameters = { type: "object", properties: { day: { enum: ["today", "tomorrow"] } }, required: ["day"] };
+    const { choices } = await ask([user(OTHER)], {
+      max_tokens: 60,
+      chat_template: TOOLED,
+      tools: [{ type: "function", function: { name: "forecast", parameters } }],
+      tool_choice: "required",
+    });
+    expect(choices[0]?.finish_reason).toBe("tool_calls");
+    expect(choices[0]?.message.content).toBeNull();
+    const [call] = choices[0]?.message.tool_calls ?? [];
+    expect(call?.function.name).toBe("forecast");
+    expect(JSON.parse(call?.function.arguments ?? "")).toEqual({ day: expect.stringMatching(/^(today|tomorrow)$/) });
   });
 });
 

@@ -112,7 +112,7 @@ describe("an answer", () => {
       bytes: [110],
       top_logprobs: [{ token: "n", logprob: -1, bytes: [110] }],
     });
-    expect(content.map(({ bytes }) => bytes)).toEqual([[110], null, null]);
+    expect(content.map(({ bytes }) => bytes)).toEqual([[110], [0xc3], [0xa9]]); // "é" is two tokens here
     const streamed = await stream({ messages, logprobs: true, stream: true });
     expect(streamed.flatMap(({ choices }) => choices[0]?.logprobs?.content ?? [])).toHaveLength(3);
   });

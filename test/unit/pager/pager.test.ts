@@ -322,6 +322,31 @@ describe("late guesses", () => {
     expect(reads).toBe(49);
   });
 
+  test("as many as are wanted where all are waited for", async () => {
+    const { pager, resident, guess } = setUp({ slots: 8, layers: 10 });
+    await pager.acquire(Array.from({ length: 10 }, (_, moe) => guess([0, 1, 2, 3, 4, 5, 6, 7], moe)));
+    expect(resident(9)).toHaveLength(8);
+  });
+
+  test("a demand for one that waits for its turn does not wait with it", async () => {
+    // An expert as large as all reads under way may be: six at a time.
+    const open: number[] = [];
+    const fake = fakeGpu();
+    const slotBytes = 64 * 2 ** 20;
+    const read: PagedLayer["read"] = (expert) => {
+      open.push(expert);
+      return expert === 0 || expert === 7 ? Promise.resolve(expertBytes(10, expert)) : new Promise(() => {});
+    };
+    const geometry = { ...slabGeometry(SLOT_BYTES, NUM_EXPERTS, 2, 1 << 20), slotBytes };
+    const layer: PagedLayer = { layer: 10, numExperts: NUM_EXPERTS, topK: 2, geometry, read };
+    const pager = new Pager({ ...fake.gpu, queue: { ...fake.gpu.queue, write: () => {} } as never }, [layer], "lru", 3);
+    const wants = [{ moe: 0, experts: [1, 2, 3, 4, 5, 6, 7], guess: true }];
+    await pager.acquire([{ moe: 0, experts: [0], guess: false }, ...wants], soon);
+    expect(open).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    await pager.acquire([{ moe: 0, experts: [7], guess: false }], soon);
+    expect(pager.isResident(0, 7)).toBe(true);
+  });
+
   test("an abort while they are waited for", async () => {
     const controller = new AbortController();
     const { pager, resident, expectSound, demand, guess, arrive } = held(3);

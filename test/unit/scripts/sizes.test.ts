@@ -25,6 +25,7 @@ beforeEach(() => {
   write("later.js", "export const d = 3;\n");
   write("engine.worker.js", "postMessage(1);\n");
   write("io.worker.js", "postMessage(2);\n");
+  write("grammar.worker.js", "postMessage(3);\n");
   vi.spyOn(console, "log").mockImplementation(() => {});
 });
 afterEach(() => {
@@ -43,6 +44,7 @@ test("an entry counts with its static imports, each once; what is loaded later i
   expect(others.map(({ name, bound }) => [name, bound])).toEqual([
     ["engine.worker.js", BOUNDS["engine.worker.js"]],
     ["io.worker.js", BOUNDS["io.worker.js"]],
+    ["grammar.worker.js", BOUNDS["grammar.worker.js"]],
     ["later.js", undefined],
   ]);
 });
@@ -53,4 +55,9 @@ test("a bound that is passed, by a part of the entry too, ends the build and nam
   const noise = Array.from({ length: BOUNDS["index.js"] }, () => int(33, 126)).map((code) => String.fromCharCode(code));
   write("errors.js", `${ERRORS}//${noise.join("")}${noise.toReversed().join("")}\n`);
   expect(() => checkSizes(dist)).toThrow(/index\.js \d+ bytes, at most 15000/);
+});
+
+test("a worker without a bound is not let through", () => {
+  write("other.worker.js", "postMessage(4);\n");
+  expect(() => checkSizes(dist)).toThrow(/no bound for other\.worker\.js/);
 });
