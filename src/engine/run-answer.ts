@@ -20,6 +20,7 @@ export interface DeviceTrial {
 /** `runs`: every expert fits the suggested budget. `runs-paged`: experts are fetched while it writes. */
 export type Verdict = "runs" | "runs-paged" | "does-not-run";
 
+/** Why a model runs, runs paged, or does not. */
 export type ReasonCode =
   | "fits"
   | "paged"
@@ -29,6 +30,7 @@ export type ReasonCode =
   | "no-device"
   | "not-enough-memory";
 
+/** What may be in the way of a model that runs. */
 export type WarningCode =
   | "software-adapter"
   | "memory-unknown"
@@ -90,6 +92,7 @@ export interface DiskFacts {
   readonly cachedExpertShare: number;
 }
 
+/** What `canRun` found out; plain data. */
 export interface RunAnswer {
   readonly verdict: Verdict;
   /** Why; several for a model that does not run. */

@@ -25,6 +25,7 @@ export interface LinkSpeed {
   readonly bytesPerSecond: number;
 }
 
+/** Expected speed of decoding, in tokens a second, and what it rests on. */
 export interface SpeedEstimate {
   readonly tokensPerSecond: number;
   readonly msPerToken: number;
