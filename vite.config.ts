@@ -1,13 +1,19 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig, type UserConfig } from "vite";
-import { bundledLicences, literalWorkerUrl } from "./scripts/vite-plugins.ts";
+import { bundledLicences, literalWorkerUrl, serviceWorkerFiles } from "./scripts/vite-plugins.ts";
 
 const ROOT = import.meta.dirname;
 const DEMO = join(ROOT, "demo");
 const WORKER_FILE = "engine.worker.js";
+// Files of their own, so that an app which imports nothing of one takes none of it: comlink does something when loaded.
+const PARTS = [
+  { name: "errors", test: /\/src\/errors\.ts$/, priority: 2 },
+  { name: "client", test: /\/src\/client\/|\/node_modules\/comlink\//, priority: 1 },
+];
 const IO_WORKER_FILE = "io.worker.js";
 const GRAMMAR_WORKER_FILE = "grammar.worker.js";
+const SERVICE_WORKER = "service-worker.ts";
 
 // The library: dist/index.js for the page, beside it dist/engine.worker.js, dist/io.worker.js and dist/grammar.worker.js, each whole in itself,
 // and what reads a tokenizer without a model, loaded when one is asked for. Everything they
@@ -24,6 +30,12 @@ function library(): UserConfig {
       target: "es2022",
       minify: false,
       lib: { entry: { index: "src/index.ts" }, formats: ["es"] },
+      rolldownOptions: {
+        output: {
+          chunkFileNames: ({ name }) => (PARTS.some((part) => part.name === name) ? "[name].js" : "[name]-[hash].js"),
+          codeSplitting: { groups: PARTS },
+        },
+      },
     },
     worker: {
       format: "es",
@@ -34,7 +46,7 @@ function library(): UserConfig {
       ],
       rolldownOptions: { output: { entryFileNames: "[name].js", codeSplitting: false } },
     },
-    plugins: [literalWorkerUrl("index.js", WORKER_FILE), licences.page],
+    plugins: [literalWorkerUrl("client.js", WORKER_FILE), licences.page],
   };
 }
 
@@ -70,14 +82,20 @@ function demo(): UserConfig {
       outDir: join(ROOT, "dist-demo"),
       emptyOutDir: true,
       target: "es2022",
-      rolldownOptions: { input: pages.map((name) => join(DEMO, name)) },
+      rolldownOptions: {
+        input: [...pages, SERVICE_WORKER].map((name) => join(DEMO, name)),
+        // A service worker serves what lies below it, and is found by its name.
+        output: {
+          entryFileNames: ({ name }) => (`${name}.ts` === SERVICE_WORKER ? "[name].js" : "assets/[name]-[hash].js"),
+        },
+      },
     },
     worker: {
       format: "es",
       plugins: () => [licences.worker()],
       rolldownOptions: { output: { codeSplitting: false } },
     },
-    plugins: [licences.page],
+    plugins: [licences.page, serviceWorkerFiles("service-worker.js", join(DEMO, "public"))],
   };
 }
 

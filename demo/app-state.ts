@@ -51,6 +51,8 @@ export class AppState {
   readonly model = new Store<Model | null>(null);
   /** What is open, or is being opened, or failed to open. */
   readonly choice = new Store<Choice>(OCTAVO_TALES);
+  /** Whether the open model continues text, having no chat template. */
+  readonly prose = new Store(true);
   /** How the open model's budget is spent; set anew by every change of budget. */
   readonly plan = new Store<MemoryPlan | null>(null);
   readonly loading = new Store<Loading | null>(null);
@@ -144,12 +146,12 @@ export class AppState {
 
   /** Ends the answer under way and closes the open model; one whose worker is gone closes as well. */
   async close(): Promise<void> {
-    this.stop();
-    await this.#answerEnd;
     const model = this.model.value;
-    this.model.set(null);
+    this.model.set(null); // no further answer begins
     this.plan.set(null);
     this.since.set(null);
+    this.stop();
+    await this.#answerEnd;
     this.loadedWith.set(null);
     this.history.clear();
     await model?.dispose().catch(() => {});
@@ -233,6 +235,7 @@ export class AppState {
       const plan = await model.setBudget(wanted);
       signal.throwIfAborted();
       this.since.set(await model.stats());
+      this.prose.set(!(await model.chatFormat()).hasTemplate);
       this.plan.set(plan);
       this.loadedWith.set(settings);
       this.model.set(model);

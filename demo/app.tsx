@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import type { AppState, TabName } from "./app-state.ts";
 import { BenchTab } from "./bench/bench-tab.tsx";
+import type { ChatState } from "./chat/chat-state.ts";
 import { ChatTab } from "./chat/chat-tab.tsx";
 import { LoadBar } from "./models/load-bar.tsx";
 import { ModelsTab } from "./models/models-tab.tsx";
@@ -10,7 +11,7 @@ import { Masthead } from "./shell/masthead.tsx";
 import { NoticesView } from "./shell/notices-view.tsx";
 import { useStore } from "./use-store.ts";
 
-export function App({ app }: { app: AppState }) {
+export function App({ app, chat }: { app: AppState; chat: ChatState }) {
   return (
     <>
       <Masthead app={app} />
@@ -19,7 +20,7 @@ export function App({ app }: { app: AppState }) {
       <Status app={app} />
       <main id="main">
         <View app={app} name="chat">
-          <ChatTab app={app} />
+          <ChatTab app={app} chat={chat} />
         </View>
         <View app={app} name="models">
           <ModelsTab app={app} />

@@ -3,12 +3,17 @@ import { render } from "preact";
 import { inspectModel, loadModel } from "../src/index.ts";
 import { App, Colophon } from "./app.tsx";
 import { AppState } from "./app-state.ts";
+import { ChatState } from "./chat/chat-state.ts";
+import { memoryHistory, openHistory } from "./chat/history.ts";
 import { byId } from "./dom.ts";
 import { firstChoice } from "./models/choice.ts";
 import { Masthead } from "./shell/masthead.tsx";
 import { NoWebgpu } from "./shell/no-webgpu.tsx";
 import { findObstacle } from "./shell/obstacle.ts";
+import { allowOwnScriptsOnly } from "./trusted-scripts.ts";
 
+allowOwnScriptsOnly();
+if (import.meta.env.PROD) void navigator.serviceWorker?.register("./service-worker.js").catch(() => {}); // a comfort, not a need
 const root = byId("page", HTMLElement);
 const obstacle = await findObstacle();
 if (obstacle) {
@@ -22,6 +27,10 @@ if (obstacle) {
   );
 } else {
   const app = new AppState({ loadModel, inspectModel });
-  render(<App app={app} />, root);
+  const chat = new ChatState(app, await openHistory().catch(() => memoryHistory()));
+  document.addEventListener("visibilitychange", () => void chat.flush());
+  addEventListener("pagehide", () => void chat.flush());
+  await chat.restore();
+  render(<App app={app} chat={chat} />, root);
   await app.open(firstChoice(location.search));
 }

@@ -3,10 +3,15 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { ensureDependencies, ROOT } from "./install.mjs";
+import { checkSizes } from "./sizes.mjs";
 
 const DIST = join(ROOT, "dist");
 const ENTRIES = ["index", "node"];
 const SPECIFIER = /(\bfrom\s*|\bimport\s*\(?\s*)"([^"]+)"/g;
+
+const WORKER_DECLARATION = `/** The engine's worker: a script to be started, with nothing to import. Its address is \`LoadOptions.workerUrl\`. */
+export {};
+`;
 
 /**
  * @param {string} script path of a package's command
@@ -56,6 +61,7 @@ function buildTypes() {
     renameSync(path, target);
   }
   rmSync(join(DIST, ".types"), { recursive: true });
+  writeFileSync(join(DIST, "engine.worker.d.ts"), WORKER_DECLARATION);
 }
 
 function buildLibrary() {
@@ -63,6 +69,7 @@ function buildLibrary() {
   runNode("vite/bin/vite.js", ["build", "--mode", "library"]);
   runNode("vite/bin/vite.js", ["build", "--mode", "node"]);
   buildTypes();
+  checkSizes(DIST);
 }
 
 function buildDemo() {

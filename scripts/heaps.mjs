@@ -49,3 +49,26 @@ export async function attachHeaps(page) {
     return { page: own, workers: all };
   };
 }
+
+/** Samples from this share of a run on tell its growth: before, caches and counters still fill. */
+const SETTLED = 0.25;
+/** Growth over a run that nobody would notice. */
+const FLAT_SHARE = 0.02;
+
+/**
+ * How a use of memory goes on: bytes a token of the line through the samples of the settled part (least squares), how far they
+ * lie about it (standard deviation), and whether the line rises by less than that over the run, or by less than 2 %.
+ * @param {{ token: number, bytes: number }[]} samples
+ */
+export function growth(samples) {
+  const settled = samples.slice(Math.floor(SETTLED * samples.length));
+  const mean = (/** @type {number[]} */ values) => values.reduce((a, b) => a + b, 0) / Math.max(1, values.length);
+  const [x, y] = [mean(settled.map(({ token }) => token)), mean(settled.map(({ bytes }) => bytes))];
+  const spread = settled.reduce((sum, { token }) => sum + (token - x) ** 2, 0);
+  const perToken =
+    spread > 0 ? settled.reduce((sum, { token, bytes }) => sum + (token - x) * (bytes - y), 0) / spread : 0;
+  const noise = Math.sqrt(mean(settled.map(({ token, bytes }) => (bytes - y - perToken * (token - x)) ** 2)));
+  const over = perToken * ((settled.at(-1)?.token ?? 0) - (settled[0]?.token ?? 0));
+  const flat = over <= Math.max(2 * noise, FLAT_SHARE * y);
+  return { first: samples[0]?.bytes ?? 0, last: samples.at(-1)?.bytes ?? 0, perToken, noise, flat };
+}

@@ -1,14 +1,16 @@
-// `npm run try:large -- [--rung L12 --type q4_0 ...] [--budget MB] [--context N] [--tokens N] [--prompt TEXT | --ids 1,2]`:
-// generates with a virtual model over HTTP in a real Chromium, under a GPU budget, and prints what it took: time, bytes
-// fetched, memory of the browser's processes, JavaScript heaps. `--json FILE` keeps the figures; other options are those
-// of `npm run serve:virtual`.
+// `npm run try:large -- [--rung L12 --type q4_0 ... | --file MODEL.gguf] [--budget MB] [--context N] [--tokens N]
+// [--prompt TEXT | --ids 1,2]`: generates over HTTP in a real Chromium, under a GPU budget, with a virtual model or one of this
+// disk, and prints what it took: time, bytes fetched, memory of the browser's processes, JavaScript heaps and how they grow
+// from token to token. `--json FILE` keeps the figures; other options are those of `npm run serve:virtual`.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { CHROMIUM_ARGS, ensureChromium } from "./chromium.mjs";
-import { attachHeaps } from "./heaps.mjs";
+import { attachHeaps, growth } from "./heaps.mjs";
 import { ensureDependencies, ROOT } from "./install.mjs";
 import { watchMemory } from "./process-memory.mjs";
 
-const OWN = { budget: "600", context: "256", tokens: "6", prompt: "Once upon a time", ids: "", json: "" };
+const OWN = { budget: "600", context: "256", tokens: "6", prompt: "Once upon a time", ids: "", json: "", file: "" };
+/** Heaps are read so often over a run: each time all garbage is collected first, which takes longer than a small model's token. */
+const MOST_SAMPLES = 100;
 const MODEL = ["--rung", "L12", "--type", "q4_0"];
 const SAMPLE_MS = 100;
 const mib = (/** @type {number} */ bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
@@ -31,14 +33,19 @@ function takeOwn(args) {
   return { own, model: rest.length > 0 ? rest : MODEL };
 }
 
-/** @param {string[]} args */
-async function serve(args) {
+/** @param {string[]} args @param {string} onDisk */
+async function serve(args, onDisk) {
   const { runnerImport } = await import("vite"); // late: ensureDependencies may only just have installed it
   /** @type {{ module: typeof import("../test/virtual/serve.ts") }} */
   const { module } = await runnerImport(`${ROOT}/test/virtual/serve.ts`, { root: ROOT, logLevel: "error" });
   const file = (/** @type {string} */ path) => readFileSync(`${ROOT}/${path}`);
+  const serveDisk = async () => {
+    const bytes = readFileSync(onDisk);
+    const server = await module.serveFiles({ "model.gguf": bytes });
+    return Object.assign(server, { modelUrl: `${server.url}model.gguf`, modelBytes: bytes.length });
+  };
   return {
-    model: await module.serveArguments(args),
+    model: onDisk ? await serveDisk() : await module.serveArguments(args),
     page: await module.serveFiles({
       "page.html": file("scripts/large-model.html"),
       ...Object.fromEntries(
@@ -72,8 +79,11 @@ async function generate(page, own, server, processes) {
   );
   const logits = await call("prefill", prompt, Number(own.tokens));
   if (!logits.finite) throw new Error("logits are not finite");
-  /** @type {{ id: number, ms: number, heap: Awaited<ReturnType<typeof heaps>> }[]} */
+  /** @type {{ id: number, ms: number }[]} */
   const tokens = [];
+  /** @type {({ token: number } & Awaited<ReturnType<typeof heaps>>)[]} */
+  const samples = [];
+  const every = Math.ceil(Number(own.tokens) / MOST_SAMPLES);
   let firstTokenMs = 0;
   let firstTokenBytes = 0;
   for (let i = 0; i < Number(own.tokens); i++) {
@@ -84,8 +94,10 @@ async function generate(page, own, server, processes) {
       firstTokenMs = performance.now() - started;
       firstTokenBytes = (await call("stats")).networkBytes;
     }
+    tokens.push({ id, ms });
+    if (i % every > 0 && i < Number(own.tokens) - 1) continue;
     const heap = await heaps();
-    tokens.push({ id, ms, heap });
+    samples.push({ token: i + 1, ...heap });
     console.log(
       `token ${i + 1}: ${id} in ${seconds(ms)}, worker heap ${mib(heap.workers.heap)} + ${mib(heap.workers.buffers)} buffers`,
     );
@@ -105,6 +117,7 @@ async function generate(page, own, server, processes) {
     firstTokenMs,
     firstTokenBytes,
     tokens,
+    samples,
     stats,
     text,
     left,
@@ -114,7 +127,7 @@ async function generate(page, own, server, processes) {
 /** @param {string[]} args */
 async function run(args) {
   const { own, model } = takeOwn(args);
-  const servers = await serve(model);
+  const servers = await serve(model, own.file);
   const { chromium } = await import("playwright");
   const executablePath = ensureChromium();
   const browserServer = await chromium.launchServer({ executablePath, args: CHROMIUM_ARGS });
@@ -140,10 +153,14 @@ function print(figures) {
   const { stats, tokens, modelBytes, residents } = figures;
   const later = tokens.slice(1).reduce((sum, { ms }) => sum + ms, 0);
   const share = ((figures.firstTokenBytes / modelBytes) * 100).toFixed(1);
-  const heapOf = (/** @type {(typeof tokens)[number] | undefined} */ token) =>
-    token ? mib(token.heap.page.heap + token.heap.workers.heap) : "none";
-  const buffersOf = (/** @type {(typeof tokens)[number] | undefined} */ token) =>
-    token ? mib(token.heap.page.buffers + token.heap.workers.buffers) : "none";
+  const { samples } = figures;
+  const grown = (/** @type {"heap" | "buffers"} */ what) => {
+    const { first, last, perToken, noise, flat } = growth(
+      samples.map(({ token, page, workers }) => ({ token, bytes: page[what] + workers[what] })),
+    );
+    const slope = `${(perToken / 1024).toFixed(2)} KiB a token, samples ${(noise / 1024).toFixed(0)} KiB about the line`;
+    return `${mib(first)} after the first token, ${mib(last)} after the last; ${slope}: ${flat ? "flat" : "growing"}`;
+  };
   const rows = {
     "prompt, text": `${figures.prompt.length} ids, ${JSON.stringify(figures.text)}`,
     "first token": `${seconds(figures.firstTokenMs)} from the address, prefill ${seconds(stats.prefillMs)}`,
@@ -155,8 +172,8 @@ function print(figures) {
     "each at its peak": Object.entries(residents.each)
       .map(([kind, bytes]) => `${kind} ${mib(bytes)}`)
       .join(", "),
-    "JavaScript heap": `${heapOf(tokens[0])} after the first token, ${heapOf(tokens.at(-1))} after the last`,
-    "array buffers": `${buffersOf(tokens[0])}, ${buffersOf(tokens.at(-1))}`,
+    "JavaScript heap": grown("heap"),
+    "array buffers": grown("buffers"),
     "left in the ledger": JSON.stringify(figures.left),
   };
   for (const [name, value] of Object.entries(rows)) console.log(`${name.padEnd(24)}${value}`);

@@ -60,7 +60,7 @@ function vitest(project, ...more) {
 const TIERS = {
   typecheck: single(["node_modules/typescript/bin/tsc", "--noEmit"]),
   lint: single(["scripts/check-imports.mjs"], ["node_modules/@biomejs/biome/bin/biome", "ci", "--error-on-warnings"]),
-  build: single(["scripts/build.mjs"]), // the e2e tests drive what it makes
+  build: single(["scripts/build.mjs"], ["scripts/check-package.mjs"]), // the e2e tests drive what it makes
   // On every core; by itself vitest leaves one unused.
   unit: vitest("unit", "--maxWorkers=100%"),
   shaders: vitest("shaders", "--maxWorkers=100%"),

@@ -1,4 +1,8 @@
-/** Build steps that Vite lacks: a worker address that every bundler knows, and the licences of all that is bundled. */
+/**
+ * Build steps that Vite lacks: a worker address that every bundler knows, the licences of all that is bundled, and the list
+ * of files that a page needs to start without a network.
+ */
+import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Plugin } from "vite";
@@ -58,6 +62,39 @@ export function bundledLicences(): { page: Plugin; worker: () => Plugin } {
         const sections = [...folders].map(licenceSection).sort();
         const source = ["# Licences of the packages bundled here\n", ...sections].join("\n");
         this.emitFile({ type: "asset", fileName: "LICENSES.md", source });
+      },
+    },
+  };
+}
+
+/**
+ * Tells the service worker `fileName` what it keeps: every file of the bundle, and those that lie openly in `publicFolder`
+ * itself, not in its folders: models are there. The digest over them all names the build.
+ */
+export function serviceWorkerFiles(fileName: string, publicFolder: string): Plugin {
+  return {
+    name: "octavo:service-worker-files",
+    enforce: "post",
+    generateBundle: {
+      order: "post",
+      handler(_options, bundle) {
+        const worker = bundle[fileName];
+        if (worker?.type !== "chunk") this.error(`${fileName} is not in the bundle.`);
+        const hash = createHash("sha256");
+        const built = Object.keys(bundle).filter((name) => name !== fileName && name !== "LICENSES.md");
+        const lying = readdirSync(publicFolder, { withFileTypes: true }).filter((entry) => entry.isFile());
+        const files = [...built, ...lying.map(({ name }) => name)].sort();
+        for (const name of files) {
+          const made = bundle[name];
+          hash.update(name);
+          if (made) hash.update(made.type === "chunk" ? made.code : made.source);
+          else hash.update(readFileSync(join(publicFolder, name)));
+        }
+        const written = worker.code
+          .replace("__OCTAVO_BUILD__", hash.digest("hex").slice(0, 16))
+          .replace(/(["'`])__OCTAVO_FILES__\1/, () => JSON.stringify(JSON.stringify(files)));
+        if (/__OCTAVO_/.test(written)) this.error(`${fileName} should have a place for its files and its build.`);
+        worker.code = written;
       },
     },
   };

@@ -1,5 +1,6 @@
 /** The public surface of Octavo: re-exports only. */
 export { cachedModels, deleteCachedModel } from "./client/cached-models.ts";
+export { canRun } from "./client/can-run.ts";
 export type * from "./client/chat.ts";
 export { Model, Session } from "./client/client.ts";
 export { inspectModel, loadModel } from "./client/load-model.ts";

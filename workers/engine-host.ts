@@ -11,6 +11,7 @@ import type {
   WireGenerateOptions,
   WireInspectOptions,
   WireLoadOptions,
+  WireRunOptions,
   WireSessionOptions,
 } from "../src/client/protocol.ts";
 import type {
@@ -29,11 +30,13 @@ import type {
   ModelWarning,
   ResidencyLayer,
   ResponseStats,
+  RunAnswer,
   SessionSnapshot,
   Stats,
   StepEvent,
   TraceRow,
 } from "../src/client/types.ts";
+import { canRun } from "../src/engine/can-run.ts";
 import { embedTexts } from "../src/engine/embed.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { inspectFiles } from "../src/engine/inspect.ts";
@@ -47,6 +50,7 @@ import type { Hold, TokenBytes } from "../src/grammar/types.ts";
 import { describeModel } from "../src/models/registry.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import { openSource } from "../src/sources/open-source.ts";
+import type { SourceHooks } from "../src/sources/source-hooks.ts";
 import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
 import { tokenBytes } from "../src/tokenizer/token-bytes.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
@@ -123,7 +127,12 @@ export class EngineHost implements EngineHostApi {
         const popular = await io.setExperts(checkpoint, weights, spec);
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
-        const tiers = { readExpert: io.readExpert, ramBudgetBytes, sourceCounts: io.counts };
+        const tiers = {
+          readExpert: io.readExpert,
+          raiseExpert: io.raiseExpert,
+          ramBudgetBytes,
+          sourceCounts: io.counts,
+        };
         const settings = {
           ...options,
           ...tiers,
@@ -152,6 +161,15 @@ export class EngineHost implements EngineHostApi {
     const open = this.#place.openSource ?? openSource;
     return this.#calls.run(callId, (signal) => {
       return inspectFiles((hooks) => open(source, { ...hooks, stallTimeoutMs }, signal), wanted, signal);
+    });
+  }
+
+  canRun(source: Source, options: WireRunOptions, callId: number): Promise<RunAnswer> {
+    const { stallTimeoutMs, ...wanted } = options;
+    return this.#calls.run(callId, (signal) => {
+      const isRemote = typeof source === "string" || "repo" in source;
+      const open = (hooks: SourceHooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal);
+      return canRun(this.#place, { open, isRemote }, wanted, signal);
     });
   }
 

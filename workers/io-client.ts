@@ -79,6 +79,10 @@ export class IoClient {
   readonly readExpert: ReadExpert = (layer, expert, { signal, priority }) =>
     this.#bytes(signal, (api, callId) => api.readExpert(layer, expert, priority, callId));
 
+  readonly raiseExpert = (layer: number, expert: number): void => {
+    this.#call(undefined, (api) => api.raiseExpert(layer, expert)).catch(() => {}); // its reader is told
+  };
+
   /** Says where the experts are stored; see `IoApi.setExperts`. */
   setExperts(checkpoint: Checkpoint, weights: WeightMap, spec: ModelSpec): Promise<number[][]> {
     const numbers = checkpoint.shards.map((shard) => {

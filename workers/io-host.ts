@@ -107,6 +107,10 @@ export class IoHost implements IoApi {
     });
   }
 
+  async raiseExpert(layer: number, expert: number): Promise<void> {
+    this.#experts?.raise(layer, expert);
+  }
+
   async noteUses(uses: Uint32Array<ArrayBuffer>): Promise<void> {
     await this.#experts?.noteUses(uses);
   }

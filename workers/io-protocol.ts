@@ -33,6 +33,8 @@ export interface IoApi {
   /** Says where the experts are. Gives, per MoE layer, those on disk that earlier visits used, the most used first. */
   setExperts(layers: readonly ExpertLayer[]): Promise<number[][]>;
   readExpert(layer: number, expert: number, priority: ReadPriority, callId: number): Promise<Answer>;
+  /** Makes the expert, if it is being read, as urgent as a demand. */
+  raiseExpert(layer: number, expert: number): Promise<void>;
   noteUses(uses: Uint32Array<ArrayBuffer>): Promise<void>;
   setFill(on: boolean): Promise<void>;
   /** All of the counts. */

@@ -26,6 +26,8 @@ export interface BenchHooks {
 
 export interface ResidencyFigures {
   readonly residency: number;
+  /** How it ran on behind a miss, where that is what is compared. */
+  readonly way?: string;
   readonly slotsPerLayer: number;
   readonly budgetBytes: number;
   /** Tokens per second: median over the rounds, and each round. */

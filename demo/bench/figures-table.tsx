@@ -16,7 +16,7 @@ export function FiguresTable({ figures }: { figures: BenchFigures }) {
         <table id="results">
           <thead>
             <tr>
-              <th scope="col">Resident</th>
+              <th scope="col">{figures.residencies.some(({ way }) => way) ? "Way" : "Resident"} (experts a layer)</th>
               {COLUMNS.map(([label]) => (
                 <th scope="col" key={label}>
                   {label}
@@ -26,9 +26,9 @@ export function FiguresTable({ figures }: { figures: BenchFigures }) {
           </thead>
           <tbody>
             {figures.residencies.map((at) => (
-              <tr key={at.residency}>
+              <tr key={`${at.residency} ${at.way}`}>
                 <th scope="row">
-                  {Math.round(at.residency * 100)} % ({at.slotsPerLayer})
+                  {at.way ?? `${Math.round(at.residency * 100)} %`} ({at.slotsPerLayer})
                 </th>
                 {COLUMNS.map(([label, show]) => (
                   <td key={label}>{show(at)}</td>

@@ -1,157 +1,126 @@
-/** The chat: what is being written, and the instruments beside it. */
-import { useRef, useState } from "preact/hooks";
+/** The chat: the conversations at the left, the one that is read in the middle, the instruments at the right. */
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { AppState } from "../app-state.ts";
 import { Instruments } from "../instruments/instruments.tsx";
 import { useStore } from "../use-store.ts";
-import { type Ending, Telling } from "./telling.ts";
+import type { ChatState } from "./chat-state.ts";
+import { Composer } from "./composer.tsx";
+import { pathOf } from "./conversation.ts";
+import { ConversationList } from "./conversation-list.tsx";
+import { AnswerView, UserView } from "./message-view.tsx";
 
-const EXAMPLES = [
-  { label: "The little girl", text: "Once upon a time there was a little girl who" },
-  { label: "Three sons", text: "The king said to his three sons," },
-  { label: "The fox", text: '"Come with me," said the fox,' },
-] as const;
+/** How near to the end a reader is who wants to see what is added. */
+const NEAR_PX = 60;
 
-const DEFAULT_BEGINNING = "In a small house at the edge of the forest lived an old woman and her cat. One winter night";
-
-export function ChatTab({ app }: { app: AppState }) {
+export function ChatTab({ app, chat }: { app: AppState; chat: ChatState }) {
+  const [listed, list] = useState(false);
   return (
-    <div class="desk">
-      <Story app={app} />
+    <div class={listed ? "desk listed" : "desk"}>
+      <ConversationList app={app} chat={chat} done={() => list(false)} />
+      <section class="sheet" aria-labelledby="running-head">
+        <div class="sheet-head">
+          <button
+            id="show-conversations"
+            type="button"
+            class="tool"
+            aria-expanded={listed}
+            onClick={() => list(!listed)}
+          >
+            Conversations
+          </button>
+          <RunningHead chat={chat} />
+        </div>
+        <Messages app={app} chat={chat} />
+      </section>
       <Instruments app={app} />
     </div>
   );
 }
 
-interface Told {
-  readonly prompt: string;
-  readonly text: string;
-  readonly status: string;
-}
-
-function Story({ app }: { app: AppState }) {
-  const model = useStore(app.model);
-  const choice = useStore(app.choice);
-  const answering = useStore(app.answering);
-  const [beginning, write] = useState(DEFAULT_BEGINNING);
-  const [told, tell] = useState<Told | null>(null);
-  const telling = useRef<Telling | null>(null);
-  const answer = (prompt: string) =>
-    app.answer(async (open, signal) => {
-      const show = (text: string, status: string) => tell({ prompt, text, status });
-      app.say("The model is writing.");
-      if (!telling.current) show("", "Reading what is there");
-      const story = telling.current ?? (await Telling.open(open, prompt));
-      telling.current = story;
-      const settings = app.settings.value;
-      const seed = settings.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-      let shown = "";
-      const onText = (text: string) => {
-        shown = text;
-        show(text, "");
-      };
-      const ending = await story.tell({ ...settings, seed, signal, onText });
-      const status = endingText(ending, story.written, settings.temperature > 0 ? seed : null);
-      show(shown, status);
-      app.say(status);
-    });
-  const begin = () => {
-    if (model && beginning.trim()) answer(beginning.trimEnd());
-  };
-  const restart = () => {
-    void telling.current?.dispose();
-    telling.current = null;
-    tell(null);
-  };
+function RunningHead({ chat }: { chat: ChatState }) {
+  const { title } = useStore(chat.current);
   return (
-    <section class="sheet" aria-labelledby="running-head">
-      <h2 id="running-head" class="running-head">
-        {choice.label}
-      </h2>
-      {told ? (
-        <div id="told" class="told">
-          <section id="leaf" class="leaf" aria-label="The story so far">
-            <p class="story">
-              <span id="prompt-text" class="prompt">
-                {told.prompt}
-              </span>
-              <span id="answer-text">{told.text}</span>
-              {answering && <span class="caret" aria-hidden="true" />}
-            </p>
-          </section>
-          <div class="actions">
-            {answering ? (
-              <button id="stop" type="button" class="primary" onClick={() => app.stop()}>
-                Stop
-              </button>
-            ) : (
-              <>
-                <button
-                  id="further"
-                  type="button"
-                  class="primary"
-                  disabled={!model}
-                  onClick={() => answer(told.prompt)}
-                >
-                  Continue further
-                </button>
-                <button id="restart" type="button" onClick={restart}>
-                  Start over
-                </button>
-              </>
-            )}
-            <span id="told-status" class="hint">
-              {told.status}
-            </span>
-          </div>
-        </div>
-      ) : (
-        <form
-          id="draft"
-          class="draft"
-          onSubmit={(event) => {
-            event.preventDefault();
-            begin();
-          }}
-        >
-          <label for="beginning">Write a beginning; the model continues it.</label>
-          <textarea
-            id="beginning"
-            rows={4}
-            maxLength={4000}
-            value={beginning}
-            onInput={(event) => write(event.currentTarget.value)}
-            onKeyDown={(event) => {
-              if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-              event.preventDefault();
-              begin();
-            }}
-          />
-          <fieldset class="chips" aria-label="Example beginnings">
-            {EXAMPLES.map(({ label, text }) => (
-              <button key={label} type="button" class="chip" title={text} onClick={() => write(text)}>
-                {label}
-              </button>
-            ))}
-          </fieldset>
-          <div class="actions">
-            <button id="continue" type="submit" class="primary" disabled={!model || beginning.trim() === ""}>
-              Continue the story
-            </button>
-            <span class="hint">Enter continues, Shift+Enter breaks the line</span>
-          </div>
-        </form>
-      )}
-    </section>
+    <h2 id="running-head" class="running-head">
+      {title}
+    </h2>
   );
 }
 
-function endingText(ending: Ending, tokens: number, seed: number | null): string {
-  if (tokens === 0 && ending === "stopped") return "Stopped before the first token";
-  const reason = {
-    length: "Paused after",
-    stopped: "Stopped after",
-    story: "The model ended here, after",
-    context: "The model's context is full after",
-  }[ending];
-  return `${reason} ${tokens} tokens${seed === null ? "" : `, seed ${seed}`}`;
+function Messages({ app, chat }: { app: AppState; chat: ChatState }) {
+  const conversation = useStore(chat.current);
+  const model = useStore(app.model);
+  const answering = useStore(app.answering);
+  const ready = model !== null && !answering;
+  const path = pathOf(conversation);
+  const last = path.at(-1);
+  const story = path.some((message) => message.role === "assistant" && message.prose);
+  const leaf = useRef<HTMLElement>(null);
+  useFollowing(leaf, conversation.id, path.length, last?.content.length ?? 0);
+  return (
+    <>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be scrolled by keyboard */}
+      <section id="leaf" class="leaf" ref={leaf} aria-label="Messages" tabIndex={0}>
+        {path.length === 0 && <Welcome app={app} />}
+        <div class={story ? "messages story" : "messages"}>
+          {path.map((message) =>
+            message.role === "user" ? (
+              <UserView
+                key={message.id}
+                {...{ chat, conversation, ready, message }}
+                initial={story && message === path[0]}
+              />
+            ) : (
+              <AnswerView key={message.id} {...{ chat, conversation, ready, message }} />
+            ),
+          )}
+        </div>
+      </section>
+      <Composer app={app} first={path.length === 0} send={(text) => chat.send(text, last?.id ?? null)} />
+    </>
+  );
+}
+
+/** Keeps the end in sight of a reader who is at the end; another conversation, or another message, begins there. */
+function useFollowing(
+  leaf: { current: HTMLElement | null },
+  conversation: string,
+  count: number,
+  length: number,
+): void {
+  const atEnd = useRef(true);
+  useEffect(() => {
+    const root = leaf.current;
+    const note = () => {
+      if (root) atEnd.current = root.scrollHeight - root.scrollTop - root.clientHeight < NEAR_PX;
+    };
+    root?.addEventListener("scroll", note, { passive: true });
+    return () => root?.removeEventListener("scroll", note);
+  }, []);
+  useEffect(() => {
+    atEnd.current = true;
+  }, [conversation, count]);
+  useEffect(() => {
+    if (atEnd.current && leaf.current) leaf.current.scrollTop = leaf.current.scrollHeight;
+  }, [conversation, count, length]);
+}
+
+function Welcome({ app }: { app: AppState }) {
+  const model = useStore(app.model);
+  const choice = useStore(app.choice);
+  const prose = useStore(app.prose);
+  const loading = useStore(app.loading);
+  if (!model) {
+    return (
+      <p class="welcome">
+        {loading ? `${choice.label} is being opened.` : "No model is open. Choose one under Models."}
+      </p>
+    );
+  }
+  return (
+    <p class="welcome">
+      {prose
+        ? `${choice.label} continues a text: write the beginning of a story, and it tells on.`
+        : `${choice.label} is ready. What do you want to talk about?`}
+    </p>
+  );
 }

@@ -10,7 +10,7 @@ export const BARS_HEIGHT = 54;
 const GAP = 6;
 export const PICTURE_HEIGHT = HEAT_HEIGHT + GAP + BARS_HEIGHT;
 /** Fewer steps than this leave room at the right, so that a column's width does not jump with every token. */
-const LEAST_COLUMNS = 80;
+const LEAST_COLUMNS = 30;
 
 export interface HistoryColours {
   readonly calm: string;
@@ -24,6 +24,11 @@ export interface HistoryColours {
 /** Width of a column where `width` pixels hold `count` steps. */
 export function columnWidth(width: number, count: number): number {
   return width / Math.max(LEAST_COLUMNS, count);
+}
+
+/** The share of the width that `count` steps take. */
+export function shareOfWidth(count: number): number {
+  return count / Math.max(LEAST_COLUMNS, count);
 }
 
 /** The time that fills a bar's height: that of the slowest decoded token, for a long prompt would hide all others. */

@@ -3,7 +3,14 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { AppState } from "../app-state.ts";
 import { duration } from "../format.ts";
 import { useStore } from "../use-store.ts";
-import { barScale, columnWidth, drawHistory, type HistoryColours, PICTURE_HEIGHT } from "./history-picture.ts";
+import {
+  barScale,
+  columnWidth,
+  drawHistory,
+  type HistoryColours,
+  PICTURE_HEIGHT,
+  shareOfWidth,
+} from "./history-picture.ts";
 import { countsOf, type History, sentenceOf } from "./step-history.ts";
 import { meanTimes, TIME_PARTS, timesText } from "./time-parts.ts";
 
@@ -37,6 +44,7 @@ export function StepStrip({ app }: { app: AppState }) {
         step={1}
         value={at ?? Math.max(1, steps.length - 1)}
         disabled={steps.length < 2}
+        style={{ width: `${100 * shareOfWidth(steps.length)}%` }}
         aria-valuetext={shown ? sentenceOf(shown) : "No token yet"}
         onInput={(event) => app.history.lookAt(event.currentTarget.valueAsNumber)}
       />

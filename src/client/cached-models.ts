@@ -1,6 +1,9 @@
-/** The disk cache as a page sees it: what is in it, and how to be rid of it. No model needs to be loaded. */
+/**
+ * The disk cache as a page sees it: what is in it, and how to be rid of it. No model needs to be loaded. What reads the
+ * catalogue is loaded on the first call, so that a page's entry is not larger.
+ */
 import { UsageError } from "../errors.ts";
-import { type CachedModel, listModels, removeModel } from "../tiers/catalog.ts";
+import type { CachedModel } from "../tiers/catalog.ts";
 
 /**
  * The models in the browser's storage of this page's origin, the last used first; none where the page may not store.
@@ -8,7 +11,7 @@ import { type CachedModel, listModels, removeModel } from "../tiers/catalog.ts";
  */
 export async function cachedModels(): Promise<CachedModel[]> {
   const root = await storageRoot();
-  return root ? listModels(root) : [];
+  return root ? (await catalog()).listModels(root) : [];
 }
 
 /**
@@ -18,15 +21,17 @@ export async function cachedModels(): Promise<CachedModel[]> {
 export async function deleteCachedModel(id: string): Promise<void> {
   const root = await storageRoot();
   if (!root) throw new UsageError("This page has no storage, so no model is cached.");
-  await removeModel(root, id);
+  await (await catalog()).removeModel(root, id);
 }
 
 /** Asks the browser to keep the storage when disk runs low: once, before the first model is stored. */
 export async function askToPersist(): Promise<void> {
   const root = await storageRoot();
-  if (!root || (await listModels(root)).length > 0) return;
+  if (!root || (await (await catalog()).listModels(root)).length > 0) return;
   await navigator.storage.persist?.();
 }
+
+const catalog = () => import("../tiers/catalog.ts");
 
 /** The origin private file system; `undefined` outside secure contexts, and where a browser refuses it. */
 async function storageRoot(): Promise<FileSystemDirectoryHandle | undefined> {

@@ -26,6 +26,8 @@ import type {
   ModelWarning,
   ResidencyLayer,
   ResponseStats,
+  RunAnswer,
+  RunOptions,
   SessionOptions,
   SessionSnapshot,
   Stats,
@@ -36,6 +38,7 @@ import type {
 export type WireLoadOptions = Omit<LoadOptions, "signal" | "onProgress" | "onWarning" | "workerUrl">;
 export type WireInspectOptions = Omit<InspectOptions, "signal" | "workerUrl">;
 export type WireSessionOptions = Omit<SessionOptions, "signal">;
+export type WireRunOptions = Omit<RunOptions, "signal" | "workerUrl">;
 export type WireGenerateOptions = Omit<GenerateOptions, "signal">;
 
 /** A session under its number. */
@@ -56,6 +59,9 @@ export interface EngineHostApi {
 
   /** Needs no GPU, and no model in this worker. */
   inspect(source: WireSource, options: WireInspectOptions, callId: number): Promise<ModelInspection>;
+
+  /** Opens the GPU for a moment; no model in this worker. */
+  canRun(source: WireSource, options: WireRunOptions, callId: number): Promise<RunAnswer>;
 
   createSession(options: WireSessionOptions, callId: number): Promise<OpenedSession>;
   saveSession(sessionId: number, callId: number): Promise<SessionSnapshot>;

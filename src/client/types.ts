@@ -2,6 +2,8 @@
  * What may cross the worker border, and what a page sees: plain, structured-cloneable data only. No tensor, GPU object
  * or raw configuration is here.
  */
+
+import type { DeviceTrial } from "../engine/run-answer.ts";
 import type { ModelWarning } from "../engine/types.ts";
 import type { GenerateSettings } from "../generate/settings.ts";
 import type { PolicyName } from "../pager/policy.ts";
@@ -16,6 +18,19 @@ export type {
   StorageShare,
 } from "../engine/describe.ts";
 export type { ModelInspection } from "../engine/inspect.ts";
+export type {
+  Assumption,
+  DeviceTrial,
+  DiskFacts,
+  ExpectedSpeed,
+  FirstToken,
+  ReasonCode,
+  Remark,
+  RunAnswer,
+  Verdict,
+  WarningCode,
+} from "../engine/run-answer.ts";
+export type { DeviceSpeed, LinkSpeed, SpeedEstimate } from "../engine/run-estimate.ts";
 export type {
   AdapterSummary,
   Advice,
@@ -137,6 +152,13 @@ export interface InspectOptions {
   readonly contextLength?: number;
   /** Largest storage binding of the device in question, in bytes. Default: what every WebGPU device has, 128 MiB. */
   readonly maxBindingBytes?: number;
+  /** As for `loadModel`. */
+  readonly stallTimeoutMs?: number;
+  readonly signal?: AbortSignal;
+  readonly workerUrl?: string | URL;
+}
+
+export interface RunOptions extends DeviceTrial {
   /** As for `loadModel`. */
   readonly stallTimeoutMs?: number;
   readonly signal?: AbortSignal;

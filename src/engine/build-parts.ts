@@ -19,6 +19,11 @@ import type { MemoryPlan } from "./types.ts";
 const SOFTWARE_TUNING: Tuning = { lanes: 1, rows: 16 };
 const GPU_TUNING: Tuning = { lanes: 32, rows: 4 };
 
+/** The shape of matvec workgroups on this device. */
+export function tuningOf({ facts }: Gpu): Tuning {
+  return facts.isFallback ? SOFTWARE_TUNING : GPU_TUNING;
+}
+
 /** @throws UnsupportedError, SourceError, DeviceError, `AbortError`. */
 export async function buildParts(
   gpu: Gpu,
@@ -44,7 +49,9 @@ export async function buildParts(
   const paged = layers.map(({ layer, mlp: { numExperts, topK } }, moe): PagedLayer => {
     const geometry = needs.layers[moe]?.geometry;
     if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
-    return { layer, numExperts, topK, geometry, read: (expert, read) => ram.read(layer, expert, read) };
+    const read: PagedLayer["read"] = (expert, how) => ram.read(layer, expert, how);
+    const raise = (expert: number): void => options.raiseExpert?.(layer, expert);
+    return { layer, numExperts, topK, geometry, read, raise };
   });
   const ropeFactors =
     spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);
@@ -56,7 +63,7 @@ export async function buildParts(
     gpu,
     spec,
     sizes,
-    host: new KernelHost(gpu, options.tuning ?? (gpu.facts.isFallback ? SOFTWARE_TUNING : GPU_TUNING)),
+    host: new KernelHost(gpu, options.tuning ?? tuningOf(gpu)),
     weights: deviceWeights,
     scratch,
     ram,
@@ -78,6 +85,6 @@ export async function loadAllExperts(
     });
   }
   for (const [moe, { resident }] of pager.residentFlags().entries()) {
-    for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], signal);
+    for (const expert of resident.keys()) await pager.acquire([{ moe, experts: [expert], guess: false }], { signal });
   }
 }

@@ -5,8 +5,9 @@
  * can be queued in between; when the first one misses, the GPU halts what was queued behind it.
  */
 import { type ReadTimes, readTimes, type Span } from "../gpu/queue.ts";
-import type { Want } from "../pager/pager.ts";
+import type { Patience } from "../pager/pager.ts";
 import { ABSENT } from "../pager/slot-table.ts";
+import { missingOf, type Want } from "../pager/wants.ts";
 import type { DecodePlan } from "./decode.ts";
 import type { Parts } from "./parts.ts";
 import { type Routing, unpackRouting } from "./routing.ts";
@@ -91,7 +92,7 @@ export async function finishStep(
       return { routing, bytes: bytes.slice(decodeRecordBytes(parts.sizes)), rounds };
     }
     const wants = wantedExperts(parts, bytes, routing, first, reach);
-    await fetchWanted(parts, runAhead, wants, reach, clock, signal);
+    await fetchWanted(parts, runAhead, wants, reach, { signal, graceMs: runAhead.roundMs(moe.length - first) }, clock);
     from = first;
     unhalt(parts);
     since = performance.now();
@@ -124,23 +125,28 @@ export function unhalt({ gpu, scratch }: Parts): void {
   gpu.queue.write(scratch.halt, 0, new Uint32Array([NONE, 0]));
 }
 
+/**
+ * Waits for what the missing layer demands, and for guesses as long as a round takes: a round is what is lost when a layer
+ * misses an expert that was about to come, so waiting longer costs more than it can save.
+ */
 async function fetchWanted(
   { pager }: Parts,
   runAhead: RunAhead,
   wants: readonly Want[],
   reach: Reach,
+  patience: Patience,
   clock: StepClock,
-  signal: AbortSignal | undefined,
 ): Promise<void> {
-  for (const { moe, experts, guess } of wants) {
-    const missing = experts.filter((expert) => !pager.isResident(moe, expert)).length;
-    runAhead.wanted(missing, guess ? reach : undefined);
+  const missing = missingOf(wants, (moe, expert) => pager.isResident(moe, expert));
+  for (const layer of new Set(wants.map(({ moe }) => moe))) {
+    const guessed = wants.every(({ moe, guess }) => moe !== layer || guess);
+    runAhead.wanted(missing.filter(({ moe }) => moe === layer).length, guessed ? reach : undefined);
   }
-  const { expertsFetched, placeMs } = pager.counts;
+  const { placeMs } = pager.counts;
   const start = performance.now();
   clock.until("compute", start);
-  await pager.acquire(wants, signal);
-  runAhead.fetchTook(pager.counts.expertsFetched - expertsFetched, performance.now() - start);
+  await pager.acquire(wants, patience);
+  runAhead.fetchTook(missing.length, performance.now() - start);
   clock.fetched(pager.counts.placeMs - placeMs);
 }
 
@@ -157,12 +163,11 @@ function wantedExperts(
   };
   const chosen = (moe: number) => [...(routing[moe]?.expertIds ?? [])];
   const wants: Want[] = [{ moe: first, experts: chosen(first), guess: false }];
-  for (let moe = first + 1; moe < routing.length && moe <= first + reach.layers; moe++) {
-    wants.push({
-      moe,
-      experts: [...chosen(moe), ...words(sizes.hintsAt + moe * sizes.hints, reach.hints)],
-      guess: true,
-    });
+  const within = routing.map((_, moe) => moe).slice(first + 1, first + 1 + reach.layers);
+  for (const moe of within) wants.push({ moe, experts: chosen(moe), guess: true });
+  // The likelier ones of all layers go first.
+  for (const moe of within) {
+    wants.push({ moe, experts: words(sizes.hintsAt + moe * sizes.hints, reach.hints), guess: true });
   }
   if (sizes.predictions > 0 && first + 1 < routing.length) {
     const experts = words(sizes.predictionsAt + first * 3 * sizes.predictions, sizes.predictions);

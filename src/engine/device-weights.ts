@@ -161,6 +161,11 @@ async function loadMatrix(
   return shards;
 }
 
+/** Buffers that a matrix takes on a device with bindings of `maxBindingBytes`. */
+export function numPieces(layout: MatrixLayout, maxBindingBytes: number): number {
+  return cut(layout, maxBindingBytes).length;
+}
+
 /** Runs of rows, each within one binding. */
 function cut(layout: MatrixLayout, maxBindingBytes: number): { rowStart: number; rows: number }[] {
   const limit = Math.min(maxBindingBytes, MAX_SHARD_BYTES);

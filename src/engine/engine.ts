@@ -184,7 +184,7 @@ export class Engine implements SessionHost {
       await this.exclusive(async () => {
         const { stallMs, placeMs } = pager.counts;
         const first = likely.slice(0, pager.numSlots(moe));
-        if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], signal).catch(() => {});
+        if (!signal.aborted) await pager.acquire([{ moe, experts: first, guess: true }], { signal }).catch(() => {});
         Object.assign(pager.counts, { stallMs, placeMs }); // nobody waited
         pager.takeChanges(); // nor are these the next step's misses
       });
@@ -215,6 +215,7 @@ export class Engine implements SessionHost {
     this.#ending.abort();
     for (const session of [...this.#sessions.keys()]) session.dispose();
     this.steps.history?.dispose();
+    void this.parts.pager.endGuesses();
     this.parts.ram.clear();
     this.gpu.queue.dispose();
     this.gpu.ledger.close();

@@ -3,12 +3,14 @@
  * Loads no weights and needs no GPU.
  */
 import { BudgetError, UnsupportedError } from "../errors.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
 import { describeModel } from "../models/registry.ts";
+import type { ModelSpec } from "../models/spec.ts";
 import type { FileSet } from "../sources/byte-source.ts";
 import type { SourceHooks } from "../sources/source-hooks.ts";
 import { findTokenizer, type TokenizerPlace } from "../tokenizer/find.ts";
-import { createWeightMap } from "../weights/weight-map.ts";
+import { createWeightMap, type WeightMap } from "../weights/weight-map.ts";
 import { type CheckpointDescription, type DescribeOptions, describeCheckpoint } from "./describe.ts";
 
 /** Structured-cloneable. */
@@ -35,6 +37,22 @@ export async function inspectFiles(
   options: DescribeOptions,
   signal?: AbortSignal,
 ): Promise<ModelInspection> {
+  return (await openAndInspect(open, options, signal)).inspection;
+}
+
+/** An inspection, and what was opened for it; `null` what could not be. */
+export interface Inspected {
+  readonly inspection: ModelInspection;
+  readonly files: FileSet;
+  readonly model: { readonly checkpoint: Checkpoint; readonly spec: ModelSpec; readonly weights: WeightMap } | null;
+}
+
+/** As `inspectFiles`, for who goes on reading. */
+export async function openAndInspect(
+  open: (hooks: SourceHooks) => Promise<FileSet>,
+  options: DescribeOptions,
+  signal?: AbortSignal,
+): Promise<Inspected> {
   let bytesRead = 0;
   const onBytes = (_origin: string, bytes: number): void => {
     bytesRead += bytes;
@@ -51,12 +69,16 @@ export async function inspectFiles(
     }
   };
   const checkpoint = await orWhyNot(() => openCheckpoint(files, signal));
-  const description =
+  const described =
     checkpoint &&
     (await orWhyNot(async () => {
       const { spec, names } = describeModel(checkpoint);
-      return describeCheckpoint(checkpoint, spec, createWeightMap(checkpoint, spec, names), options);
+      const weights = createWeightMap(checkpoint, spec, names);
+      const description = describeCheckpoint(checkpoint, spec, weights, options);
+      return { description, model: { checkpoint, spec, weights } };
     }));
   const tokenizer = checkpoint && (await orWhyNot(() => findTokenizer(files, checkpoint, signal)));
-  return { source: files.label, description, tokenizer, unsupported, bytesRead };
+  const description = described?.description ?? null;
+  const inspection = { source: files.label, description, tokenizer, unsupported, bytesRead };
+  return { inspection, files, model: described?.model ?? null };
 }

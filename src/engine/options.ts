@@ -32,6 +32,8 @@ export interface EngineOptions {
   readonly allResident?: boolean | undefined;
   /** Reads experts for the slots. Default: the weight map's own read. */
   readonly readExpert?: ReadExpert | undefined;
+  /** Makes a guess that `readExpert` is reading as urgent as a demand. */
+  readonly raiseExpert?: ((layer: number, expert: number) => void) | undefined;
   /** Host memory for experts that were read before. Default 0: none is kept. */
   readonly ramBudgetBytes?: number | undefined;
   readonly tuning?: Tuning | undefined;

@@ -118,7 +118,7 @@ async function runExperts(
     signal?.throwIfAborted();
     const { placeMs } = pager.counts;
     clock.until("compute", performance.now());
-    await pager.acquire([{ moe: plan.moe, experts, guess: false }], signal);
+    await pager.acquire([{ moe: plan.moe, experts, guess: false }], { signal });
     clock.fetched(pager.counts.placeMs - placeMs);
     runWave(parts, plan, grouped, experts);
   }

@@ -60,7 +60,7 @@ export class Revival {
     const { gpu, pager, host } = this.#parts;
     const why = gpu.loss.error?.message ?? "";
     // What is made anew anyway need not be there twice.
-    pager.drop();
+    await pager.drop();
     host.reset();
     this.#hooks.lost();
     const found = await gpu.reopen(this.#signal);

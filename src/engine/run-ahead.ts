@@ -4,6 +4,7 @@
  * what later layers seem to want is fetched with what is certain; naming more costs bytes and buys round trips too.
  * A choice changes when a token is ready, never which.
  */
+import { LinearCost, RunningMean } from "../util/running.ts";
 
 /** MoE layers to run on for behind the first missing one, and experts below the cut to name in each. */
 export interface Reach {
@@ -23,8 +24,6 @@ const AUTO_HINTS = 4;
 const CHOOSE_EVERY = 8;
 /** Every so many choices one runs on to the end, so that what guesses are worth stays known. */
 const EXPLORE_EVERY = 16;
-/** Weight that a measurement keeps when the next one comes. */
-const MEMORY = 0.95;
 
 /** What a finished round says: it began at MoE layer `from` (-1: with the token), and missed at `missed` (or did not). */
 export interface RoundReport {
@@ -41,9 +40,9 @@ export class RunAhead {
   readonly #round = new LinearCost();
   readonly #fetch = new LinearCost();
   /** Chance that a layer misses: unguessed, guessed, guessed with hints. Begun with what the default model showed. */
-  readonly #miss = [new Share(0.7), new Share(0.4), new Share(0.3)] as const;
+  readonly #miss = [new RunningMean(0.7), new RunningMean(0.4), new RunningMean(0.3)] as const;
   /** Experts fetched for a missing layer, and for a guessed one without and with hints. */
-  readonly #experts = [new Share(4), new Share(3), new Share(5)] as const;
+  readonly #experts = [new RunningMean(4), new RunningMean(3), new RunningMean(5)] as const;
   #reach: Reach;
   #steps = 0;
   #choices = 0;
@@ -68,7 +67,12 @@ export class RunAhead {
     this.#round.add(layers, ms);
   }
 
-  /** A fetch brought `experts` in `ms`. */
+  /** What a round over `layers` MoE layers is expected to take, in milliseconds. */
+  roundMs(layers: number): number {
+    return this.#round.at(layers);
+  }
+
+  /** Of a fetch of `experts` so many milliseconds were waited for. */
   fetchTook(experts: number, ms: number): void {
     if (experts > 0) this.#fetch.add(experts, ms);
   }
@@ -140,50 +144,4 @@ function powersBelow(limit: number): number[] {
   const powers = [0];
   for (let power = 1; power < limit; power *= 2) powers.push(power);
   return powers;
-}
-
-/** A mean in which old values fade. */
-class Share {
-  value: number;
-
-  constructor(first: number) {
-    this.value = first;
-  }
-
-  add(value: number): void {
-    this.value = MEMORY * this.value + (1 - MEMORY) * value;
-  }
-}
-
-/** Least squares of cost = intercept + slope * amount, neither below zero, in which old measurements fade. */
-class LinearCost {
-  #weight = 0;
-  #x = 0;
-  #y = 0;
-  #xx = 0;
-  #xy = 0;
-
-  add(x: number, y: number): void {
-    this.#weight = MEMORY * this.#weight + 1;
-    this.#x = MEMORY * this.#x + x;
-    this.#y = MEMORY * this.#y + y;
-    this.#xx = MEMORY * this.#xx + x * x;
-    this.#xy = MEMORY * this.#xy + x * y;
-  }
-
-  get slope(): number {
-    if (this.#weight === 0) return 0;
-    const spread = this.#xx - (this.#x * this.#x) / this.#weight;
-    if (spread < 1e-6 * this.#xx) return this.#x > 0 ? this.#y / this.#x / 2 : 0; // one amount only: half and half
-    const slope = (this.#xy - (this.#x * this.#y) / this.#weight) / spread;
-    return Math.min(Math.max(0, slope), this.#x > 0 ? this.#y / this.#x : 0);
-  }
-
-  get intercept(): number {
-    return this.#weight === 0 ? 0 : Math.max(0, (this.#y - this.slope * this.#x) / this.#weight);
-  }
-
-  at(x: number): number {
-    return this.intercept + this.slope * x;
-  }
 }

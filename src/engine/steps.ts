@@ -125,6 +125,7 @@ export class Steps {
     const { gpu, scratch } = this.#parts;
     gpu.queue.write(scratch.buffers.ids, 0, new Uint32Array(ids));
     writeStep(gpu, scratch, position, ids.length);
+    await this.#parts.pager.endGuesses(); // a wave's experts stay where it found them
     this.#parts.pager.advance(ids.length);
     const routing = await runPrefill(this.#parts, plan, ids.length, end, clock, signal);
     if (routing.length === 0) await gpu.queue.idle(); // nothing was read back, so chunks would pile up beyond an abort

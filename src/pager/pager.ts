@@ -2,14 +2,19 @@
  * The pager: which experts are in GPU slots. Its door is `acquire`, which makes experts of some layers resident, in one
  * batch, evicting others by policy. The residency table on the GPU mirrors the slot tables, so a step finds its slots
  * without the host. What is not here: when to acquire (engine) and where bytes come from (weights).
+ *
+ * A guess may come after `acquire` has returned. Its slot is written in queue order, so a submission that was made before
+ * does not see it; it never takes the slot of an expert that the last `acquire` named.
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
-import { createLimiter } from "../util/limit.ts";
+import { throwIfAborted, within } from "../util/abort.ts";
+import { createLimiter, type Limiter } from "../util/limit.ts";
 import { createPolicy, type EvictionPolicy, type PolicyName } from "./policy.ts";
 import { type SlabGeometry, Slabs } from "./slabs.ts";
 import { ABSENT, SlotTable } from "./slot-table.ts";
+import { type MissingExpert, missingOf, namedBy, type Want } from "./wants.ts";
 
 /** How urgent a read is, and when it is no longer wanted. */
 export interface ExpertReadOptions {
@@ -26,13 +31,15 @@ export interface PagedLayer {
   readonly geometry: SlabGeometry;
   /** The bytes of one expert in slot layout, which the pager does not change. */
   readonly read: (expert: number, options: ExpertReadOptions) => Promise<Uint8Array<ArrayBuffer>>;
+  /** Makes a guess that is being read as urgent as a demand. */
+  readonly raise?: (expert: number) => void;
 }
 
-/** Experts wanted of one MoE layer (by its number among the MoE layers). Guesses may come to nothing. */
-export interface Want {
-  readonly moe: number;
-  readonly experts: readonly number[];
-  readonly guess: boolean;
+/** How long `acquire` waits. */
+export interface Patience {
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds that guesses are waited for when every demand is in its slot. Default: until they are there too. */
+  readonly graceMs?: number | undefined;
 }
 
 /** How a step chose an expert: by how many of its tokens, and how many tokens before its end the last of them lies. */
@@ -74,6 +81,15 @@ interface LayerState {
 const READ_AHEAD_BYTES = 64 * 2 ** 20;
 const MIN_PARALLEL_READS = 6; // what browsers give one HTTP/1.1 host
 const MAX_PARALLEL_READS = 64;
+/** Guesses that nobody waits for any more; with so many under way no others are read: a slow link would pile them up. */
+const MAX_LATE_READS = 48;
+
+/** A read under way for a guess. */
+interface GuessRead {
+  readonly stop: AbortController;
+  /** Never rejects. */
+  readonly done: Promise<void>;
+}
 
 export class Pager {
   readonly counts: PagerCounts = {
@@ -92,6 +108,10 @@ export class Pager {
   readonly #gpu: Gpu;
   readonly #parallelReads: number;
   readonly #layers: LayerState[];
+  /** By "layer expert". */
+  readonly #guesses = new Map<string, GuessRead>();
+  /** What the last `acquire` named. */
+  #wants: readonly Want[] = [];
   #step = 0;
 
   constructor(gpu: Gpu, layers: readonly PagedLayer[], policy: PolicyName, slotsPerLayer: number) {
@@ -139,46 +159,78 @@ export class Pager {
   /**
    * Makes the wanted experts resident: what is missing is read in one batch, demands before guesses, and placed as it
    * arrives. No expert that a want of the same layer names is evicted for another, unless a demand would find no slot:
-   * then it takes a guess's. A guess that finds no slot is dropped. A layer's demands must not outnumber its slots. When
-   * it rejects, all reads have ended, and what had arrived is in place and sound.
+   * then it takes a guess's. A guess that finds no slot is dropped. A layer's demands must not outnumber its slots.
+   * It ends when every demand is in its slot and guesses were given their time; later ones take a slot when they come.
+   * When it rejects, all reads have ended, and what had arrived is in place and sound.
    */
-  async acquire(wants: readonly Want[], signal?: AbortSignal): Promise<void> {
-    const wanted = wants
-      .flatMap(({ moe, experts, guess }) => experts.map((expert) => ({ moe, expert, guess })))
-      .filter(({ moe, expert }) => !this.isResident(moe, expert))
-      .sort((a, b) => Number(b.guess) - Number(a.guess));
-    // Named twice, it counts as the last says: a demand. Demands go first.
-    const missing = [...new Map(wanted.map((want) => [`${want.moe} ${want.expert}`, want])).values()];
-    missing.sort((a, b) => Number(a.guess) - Number(b.guess));
+  async acquire(wants: readonly Want[], { signal, graceMs = Number.POSITIVE_INFINITY }: Patience = {}): Promise<void> {
+    this.#wants = wants;
+    const missing = missingOf(wants, (moe, expert) => this.isResident(moe, expert));
     if (missing.length === 0) return;
-    const named = (moe: number, guesses: boolean) =>
-      new Set(wants.flatMap((want) => (want.moe === moe && (guesses || !want.guess) ? want.experts : [])));
     const start = performance.now();
     const stop = new AbortController();
     const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     const limit = createLimiter(this.#parallelReads);
-    const load = async ({ moe, expert, guess }: (typeof missing)[number]) => {
-      const bytes = await this.#state(moe)
-        .spec.read(expert, { signal: until, priority: guess ? "guess" : "demand" })
-        .catch((error: unknown) => {
-          if (guess && !until.aborted) return undefined; // the step can do without; a demand will ask again
-          throw error;
-        });
-      if (!bytes) return;
-      const came = performance.now();
-      this.#place(moe, expert, guess, guess ? [named(moe, true)] : [named(moe, true), named(moe, false)], bytes);
-      this.counts.placeMs += performance.now() - came;
-    };
-    const loads = missing.map((want) => limit(() => load(want), until));
+    const demands: Promise<void>[] = [];
+    const guesses: Promise<void>[] = [];
+    for (const want of missing) {
+      if (want.guess) guesses.push(this.#guess(want, stop, until, limit));
+      else demands.push(limit(() => this.#demand(want, until), until));
+    }
     try {
-      await Promise.all(loads);
+      await Promise.all(demands);
+      await within(Promise.all(guesses), graceMs, until);
     } catch (error) {
       stop.abort(); // what came later would evict under the next step's feet
-      await Promise.allSettled(loads);
+      await Promise.allSettled([...demands, ...guesses]);
       throw error;
     } finally {
       this.counts.stallMs += performance.now() - start;
     }
+  }
+
+  /** Ends the reads of guesses that are still under way: none comes into a slot afterwards. */
+  async endGuesses(): Promise<void> {
+    const reads = [...this.#guesses.values()];
+    for (const { stop } of reads) stop.abort();
+    await Promise.all(reads.map(({ done }) => done));
+  }
+
+  /** Reads a demand, unless it comes as a guess. */
+  async #demand(want: MissingExpert, until: AbortSignal): Promise<void> {
+    const { moe, expert } = want;
+    const guess = this.#guesses.get(`${moe} ${expert}`);
+    if (guess) {
+      this.#state(moe).spec.raise?.(expert);
+      const end = (): void => guess.stop.abort();
+      until.addEventListener("abort", end, { once: true });
+      await guess.done;
+      until.removeEventListener("abort", end);
+      throwIfAborted(until);
+    }
+    if (!this.isResident(moe, expert)) await this.#load(want, until);
+  }
+
+  /** Reads a guess, or waits for the read that is under way. What goes wrong is told to the demand that asks again. */
+  #guess(want: MissingExpert, stop: AbortController, until: AbortSignal, limit: Limiter): Promise<void> {
+    const key = `${want.moe} ${want.expert}`;
+    const known = this.#guesses.get(key);
+    if (known) return known.done;
+    if (this.#guesses.size >= MAX_LATE_READS) return Promise.resolve();
+    const done = limit(() => this.#load(want, until), until)
+      .catch(() => {})
+      .finally(() => this.#guesses.delete(key));
+    this.#guesses.set(key, { stop, done });
+    return done;
+  }
+
+  async #load({ moe, expert, guess }: MissingExpert, until: AbortSignal): Promise<void> {
+    const priority = guess ? "guess" : "demand";
+    const bytes = await this.#state(moe).spec.read(expert, { signal: until, priority });
+    if (guess) throwIfAborted(until); // nobody may count on its coming any more
+    const came = performance.now();
+    this.#place(moe, expert, guess, bytes);
+    this.counts.placeMs += performance.now() - came;
   }
 
   /** Another `tokens` tokens are being computed: the clock of the policies goes on. */
@@ -223,6 +275,7 @@ export class Pager {
    * come, so the ledger never exceeds the larger of both budgets; its experts are fetched again when they are wanted.
    */
   async resize(slotsPerLayer: number): Promise<void> {
+    await this.endGuesses();
     for (const [moe, state] of this.#layers.entries()) {
       if (slotsFor(state.spec, slotsPerLayer) === state.table.numSlots) continue;
       for (const expert of state.table.resident) this.#noteEviction(state, expert);
@@ -239,7 +292,8 @@ export class Pager {
   }
 
   /** The slots are gone with their device: no expert is resident, and no layer has a slot before `resize`. */
-  drop(): void {
+  async drop(): Promise<void> {
+    await this.endGuesses();
     for (const [moe, state] of this.#layers.entries()) {
       state.changes = { fetched: [], evicted: [...state.changes.evicted, ...state.table.resident] };
       state.guessed.clear();
@@ -250,6 +304,7 @@ export class Pager {
   }
 
   dispose(): void {
+    void this.endGuesses();
     for (const { slabs } of this.#layers) slabs.destroy();
     this.residency.destroy();
   }
@@ -260,17 +315,12 @@ export class Pager {
     return state;
   }
 
-  /** `spare`: experts that are not to be evicted for this one; each further set is tried when the one before leaves none. */
-  #place(
-    moe: number,
-    expert: number,
-    guess: boolean,
-    spare: readonly ReadonlySet<number>[],
-    bytes: Uint8Array<ArrayBuffer>,
-  ): void {
+  #place(moe: number, expert: number, guess: boolean, bytes: Uint8Array<ArrayBuffer>): void {
     const state = this.#state(moe);
+    if (state.table.has(expert)) return; // read for a guess and for a demand
     this.counts.expertBytesFetched += bytes.byteLength;
-    if (state.table.has(expert)) return;
+    const named = namedBy(this.#wants, moe);
+    const spare = guess ? [named] : [named, namedBy(this.#wants, moe, "demands")];
     const slot = state.table.takeFree() ?? this.#evictOne(moe, state, spare);
     if (slot === undefined) {
       if (guess) this.counts.prefetchesWasted += 1;
@@ -286,6 +336,7 @@ export class Pager {
     this.counts.expertsFetched += 1;
   }
 
+  /** `spare`: experts that are not to be evicted; each further set is tried when the one before leaves none. */
   #evictOne(moe: number, state: LayerState, spare: readonly ReadonlySet<number>[]): number | undefined {
     const resident = [...state.table.resident];
     const candidates = spare

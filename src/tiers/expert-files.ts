@@ -92,6 +92,12 @@ export class ExpertFiles {
     return packExpert(table.layout, await this.#files.readGroup(this.#rangesOf(table, expert), id + 1, options));
   };
 
+  /** Makes an expert that is being fetched as urgent as a demand. */
+  raise(layer: number, expert: number): void {
+    const table = this.#layers.find((each) => each.layer === layer);
+    if (table && expert < table.numExperts) this.#files.raise(this.#rangesOf(table, expert));
+  }
+
   /** Uses of every expert of this visit so far, layer by layer. Kept with those of earlier visits. */
   async noteUses(uses: Uint32Array<ArrayBuffer>): Promise<void> {
     if (uses.length !== this.#numExperts) throw new UsageError(`${this.#numExperts} experts, ${uses.length} uses`);

@@ -4,6 +4,7 @@
  */
 import type { ByteSource } from "../sources/byte-source.ts";
 import { abortError, throwIfAborted } from "../util/abort.ts";
+import { CONNECTIONS, LaneCount, type Run } from "./lanes.ts";
 import type { ReadOptions, ReadPriority } from "./read-expert.ts";
 
 /** `length` bytes of `source` from `offset`. */
@@ -21,12 +22,12 @@ export interface FetchCounts {
   fetchesJoined: number;
 }
 
-/** Requests under way up to which one of that priority may start: guesses leave room for a demand. */
-const LANES: Readonly<Record<ReadPriority, number>> = { demand: 6, guess: 4, background: 2 };
 const URGENCY: Readonly<Record<ReadPriority, number>> = { demand: 2, guess: 1, background: 0 };
 
-/** A gap this wide costs less than another request: 16 KiB take a millisecond at 130 Mbit/s. */
-const MAX_GAP_BYTES = 16 * 1024;
+/** A gap this wide costs less than another request anywhere: 16 KiB take a millisecond at 130 Mbit/s. */
+const FREE_GAP_BYTES = 16 * 1024;
+/** Wider gaps are read where requests wait for each other and a gap takes less time, up to so many bytes for one wanted. */
+const MOST_FOR_WANTED = 1.25;
 /** Merging stops here, so that one request does not keep the other lanes idle. */
 const MAX_MERGED_BYTES = 4 * 2 ** 20;
 
@@ -46,6 +47,7 @@ interface Task extends SourceRange {
 
 interface Request {
   readonly tasks: readonly Task[];
+  readonly run: Run;
   readonly stop: AbortController;
   /** Readers who gave up last: they hear of it when the read has ended. */
   readonly abandoned: Waiter[];
@@ -56,7 +58,7 @@ export class FetchQueue {
   /** Called whenever nothing is waiting or under way any more. */
   onIdle: (() => void) | undefined;
   #tasks: Task[] = [];
-  #running = 0;
+  readonly #lanes = new LaneCount();
   #pumping = false;
 
   /** Whether anything but background work is waiting or under way. */
@@ -79,6 +81,15 @@ export class FetchQueue {
       task.waiters.add(waiter);
       this.#schedule();
     });
+  }
+
+  /** What lies within `range` and waits is as urgent as a demand from now on. */
+  raise({ source, offset, length }: SourceRange): void {
+    for (const task of this.#tasks) {
+      const within = task.offset >= offset && task.offset + task.length <= offset + length;
+      if (task.source === source && within) task.priority = "demand";
+    }
+    this.#schedule();
   }
 
   #join({ source, offset, length }: SourceRange, priority: ReadPriority): Task | undefined {
@@ -129,7 +140,7 @@ export class FetchQueue {
     for (const task of this.#tasks) {
       if (!task.request && (!best || URGENCY[task.priority] > URGENCY[best.priority])) best = task;
     }
-    if (!best || this.#running >= LANES[best.priority]) return undefined;
+    if (!best || !this.#lanes.mayStart(best.priority)) return undefined;
     return best.priority === "background" && this.busy ? undefined : best;
   }
 
@@ -140,13 +151,17 @@ export class FetchQueue {
       .sort((a, b) => a.offset - b.offset);
     const at = candidates.indexOf(first);
     const found = [first];
+    const gapBytes = this.#gapBytes(candidates.length);
+    let wanted = first.length;
     let [start, end] = [first.offset, first.offset + first.length];
     const take = (task: Task | undefined): boolean => {
       if (!task) return false;
       const [from, to] = [Math.min(start, task.offset), Math.max(end, task.offset + task.length)];
       const gap = Math.max(start, task.offset) - Math.min(end, task.offset + task.length);
-      if (gap > MAX_GAP_BYTES || to - from > MAX_MERGED_BYTES) return false;
+      if (gap > gapBytes || to - from > MAX_MERGED_BYTES) return false;
+      if (gap > FREE_GAP_BYTES && to - from > MOST_FOR_WANTED * (wanted + task.length)) return false;
       found.push(task);
+      wanted += task.length;
       [start, end] = [from, to];
       return true;
     };
@@ -155,28 +170,34 @@ export class FetchQueue {
     return found;
   }
 
+  /** The widest gap that takes no longer than a request of its own, of `waiting` requests that could be saved. */
+  #gapBytes(waiting: number): number {
+    if (!this.#lanes.byTurns || waiting <= CONNECTIONS) return FREE_GAP_BYTES;
+    return Math.max(FREE_GAP_BYTES, this.#lanes.bytesOfRequest);
+  }
+
   async #run(tasks: readonly Task[]): Promise<void> {
     const [first] = tasks;
     if (!first) return;
-    const request: Request = { tasks, stop: new AbortController(), abandoned: [] };
+    const request: Request = { tasks, run: this.#lanes.started(), stop: new AbortController(), abandoned: [] };
     for (const task of tasks) task.request = request;
-    this.#running += 1;
     this.counts.fetchRequests += 1;
     this.counts.fetchesMerged += tasks.length - 1;
     const start = Math.min(...tasks.map(({ offset }) => offset));
     const end = Math.max(...tasks.map(({ offset, length }) => offset + length));
     try {
       const bytes = await first.source.read(start, end - start, request.stop.signal);
+      this.#lanes.ended(request.run, bytes.length);
       this.#settle(request, (waiter, { offset, length }) =>
         waiter.resolve(bytes.subarray(offset - start, offset - start + length)),
       );
     } catch (error) {
+      this.#lanes.ended(request.run);
       this.#settle(request, (waiter) => waiter.reject(error));
     }
   }
 
   #settle({ tasks, abandoned }: Request, tell: (waiter: Waiter, task: Task) => void): void {
-    this.#running -= 1;
     this.#tasks = this.#tasks.filter((task) => !tasks.includes(task));
     for (const waiter of abandoned) waiter.reject(abortError(waiter.signal));
     for (const task of tasks) {

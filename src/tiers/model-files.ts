@@ -88,6 +88,11 @@ export class ModelFiles {
     return this.#readAll(ranges, group, options);
   }
 
+  /** Makes fetches of the blocks of `ranges` as urgent as demands. */
+  raise(ranges: readonly FileRange[]): void {
+    for (const { file, offset, length } of ranges) this.#queue.raise({ source: file.origin, offset, length });
+  }
+
   /** Resolves when everything that was on its way to the cache is there. */
   async stored(): Promise<void> {
     await Promise.all(this.#storing);

@@ -31,3 +31,22 @@ export function delay(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.addEventListener("abort", stop, { once: true });
   });
 }
+
+/** Resolves when `promise` does, or after `ms` milliseconds. @throws what `promise` throws by then; `AbortError`. */
+export async function within(promise: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<void> {
+  if (ms === Number.POSITIVE_INFINITY) {
+    await promise;
+    throwIfAborted(signal);
+    return;
+  }
+  const over = new AbortController();
+  const until = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
+  const waiting = delay(ms, until);
+  waiting.catch(() => {}); // `promise` may be first
+  try {
+    await Promise.race([promise, waiting]);
+    throwIfAborted(signal);
+  } finally {
+    over.abort();
+  }
+}

@@ -1,8 +1,24 @@
 /** The built demo in a real Chromium, with the real model: what a reader does with the page, and what can go wrong. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { titleOf } from "../../demo/chat/conversation.ts";
+import { violations } from "./axe.ts";
+import {
+  answer,
+  ending,
+  GOLDEN,
+  longerThan,
+  overflow,
+  press,
+  ready,
+  residents,
+  SLOW,
+  sample,
+  showTab,
+  slots,
+  text,
+  write,
+} from "./demo-page.ts";
 import {
   type LaunchedPage,
   type LaunchOptions,
@@ -13,97 +29,54 @@ import {
   servePath,
 } from "./harness.ts";
 
-const MODEL = "models/octavo-tales/octavo-tales-q8_0.gguf";
-const GOLDEN = JSON.parse(readFileSync(join(ROOT, "test/fixtures/octavo-tales/golden.json"), "utf8")).prompts[0] as {
-  prompt: string;
-  greedy_32: number[];
-  greedy_text: string;
-};
-
-/** A software adapter on a busy machine is given its time. */
-const SLOW = { timeout: 60_000 };
+const HOME = "hosted/here/";
 
 let server: StaticServer;
 
 beforeAll(async () => {
   // Under a path, because a demo is rarely hosted at the root.
-  server = await servePath({ "/hosted/here/": join(ROOT, "dist-demo") });
+  server = await servePath({ [`/${HOME}`]: join(ROOT, "dist-demo") });
 });
 
 afterAll(() => server.close());
 
 async function openPage(query = "", options: LaunchOptions = {}): Promise<LaunchedPage> {
   const launched = await launchPage(options);
-  await launched.page.goto(`${server.url}hosted/here/${query}`);
+  await launched.page.goto(`${server.url}${HOME}${query}`);
   return launched;
 }
 
-async function openReady(query = "", options: LaunchOptions = {}): Promise<LaunchedPage> {
-  const launched = await openPage(query, options);
-  await ready(launched.page);
-  return launched;
-}
+describe("a visit", () => {
+  let visit: LaunchedPage;
+  let own: StaticServer;
 
-/** Waits until there is a model to write with; a notice that comes instead is the failure's message. */
-async function ready(page: Page): Promise<void> {
-  await page.locator("#continue:enabled, .notice").first().waitFor();
-  expect(await page.locator(".notice p").allTextContents()).toEqual([]);
-}
+  beforeAll(async () => {
+    own = await servePath({ [`/${HOME}`]: join(ROOT, "dist-demo") });
+    const expectedErrors = [/404/, /requires 'TrustedHTML'/, /ERR_CONNECTION_REFUSED|ERR_INTERNET_DISCONNECTED/];
+    const launched = await launchPage({ viewport: { width: 1280, height: 800 }, expectedErrors });
+    await launched.page.addInitScript(watchTexts);
+    await launched.page.goto(`${own.url}${HOME}`);
+    await ready(launched.page);
+    visit = launched;
+  });
 
-async function sample(page: Page, settings: Readonly<Record<string, string>>): Promise<void> {
-  await page.locator("#tab-settings").click();
-  for (const [id, value] of Object.entries(settings)) await page.locator(`#${id}`).fill(value);
-  await page.locator("#tab-chat").click();
-}
+  afterAll(() => visit.close());
 
-async function begin(page: Page, beginning: string): Promise<void> {
-  await page.locator("#tab-chat").click();
-  await page.locator("#beginning").fill(beginning);
-  await page.locator("#beginning").press("Enter");
-}
-
-/** Text of the one element that `selector` finds. */
-const text = async (page: Page, selector: string) => (await page.locator(selector).textContent()) ?? "";
-const answer = (page: Page) => text(page, "#answer-text");
-
-async function longerThan(page: Page, length: number): Promise<string> {
-  await expect.poll(async () => (await answer(page)).length, SLOW).toBeGreaterThan(length);
-  return answer(page);
-}
-
-/** Residents per layer, as the picture's text says them. */
-async function residents(page: Page): Promise<number[]> {
-  const label = (await page.locator("#shelf-canvas").getAttribute("aria-label")) ?? "";
-  return [...label.matchAll(/(\d+) of 64 resident/g)].map((match) => Number(match[1]));
-}
-
-/** Room per layer, as the slider says it. */
-async function slots(page: Page): Promise<number> {
-  const detail = () => text(page, "#budget-detail");
-  await expect.poll(detail, { timeout: 10_000 }).toMatch(/room for \d+ of 64/);
-  return Number(/room for (\d+)/.exec(await detail())?.[1]);
-}
-
-const overflow = (page: Page) =>
-  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-
-describe("the demo", () => {
   test("tells the golden story at a quarter of the experts, token by token, and says what it took", async () => {
-    const { page, close } = await launchPage();
-    await page.addInitScript(watchLoadBytes);
-    await page.goto(`${server.url}hosted/here/`);
-    await ready(page);
-    expect(await page.evaluate(() => window.loadTexts)).toContainEqual(expect.stringMatching(/\d B|[kM]B of .*MB/));
-    expect(await text(page, "#adapter")).not.toMatch(/^(|none|not known yet)$/);
+    const { page } = visit;
+    const loads = await page.evaluate(() => window.seenTexts["load-bytes"] ?? []);
+    expect(loads.some((shown) => /of \d.* MB$/.test(shown))).toBe(true);
     expect(await page.locator("#budget-range").inputValue()).toBe("25");
     expect(await slots(page)).toBe(16);
     await sample(page, { temperature: "0", "max-tokens": String(GOLDEN.greedy_32.length) });
-    await page.evaluate(watchAnswer);
-    await begin(page, GOLDEN.prompt);
-    await expect.poll(() => text(page, "#told-status"), SLOW).toMatch(/^Paused after 32/);
-    expect(await text(page, "#answer-text")).toBe(GOLDEN.greedy_text);
-    expect(await text(page, "#prompt-text")).toBe(GOLDEN.prompt);
-    const lengths = await page.evaluate(() => window.answerLengths);
+    await write(page, GOLDEN.prompt);
+    expect(await ending(page)).toMatch(/^Paused after 32 tokens · [\d.]+ tok\/s · first token [\d.]+ m?s$/);
+    expect(await answer(page)).toBe(GOLDEN.greedy_text);
+    expect(await text(page, ".user .text")).toBe(GOLDEN.prompt);
+    expect(await text(page, "#status")).toBe("Paused after 32 tokens");
+    const spoken = await page.evaluate(() => window.seenTexts.status ?? []);
+    expect(spoken.filter((said) => said !== "").length).toBeLessThan(6); // states, not tokens
+    const lengths = await page.evaluate(() => (window.seenTexts.answer ?? []).map((shown) => shown.length));
     expect(new Set(lengths).size).toBeGreaterThan(5);
     expect(Number(await text(page, "#stat-speed"))).toBeGreaterThan(0);
     expect(await text(page, "#stat-hits")).toMatch(/^\d+ %$/);
@@ -111,149 +84,227 @@ describe("the demo", () => {
     expect(Math.max(...(await residents(page)))).toBeLessThanOrEqual(16);
     expect(Math.min(...(await residents(page)))).toBeGreaterThan(0);
     await screenshot(page, "demo-desktop");
-    await close();
   });
 
-  test("takes a new budget while it writes", async () => {
-    const { page, close } = await openReady();
+  test("continues, stops within a step, and continues from where it stopped", async () => {
+    const { page } = visit;
+    await sample(page, { "max-tokens": "400" });
+    await press(page, "Continue");
+    await longerThan(page, GOLDEN.greedy_text.length + 10);
+    await page.locator("#stop").click();
+    expect(await ending(page)).toMatch(/^Stopped after \d+ tokens/);
+    const stopped = await answer(page);
+    expect(stopped.startsWith(GOLDEN.greedy_text)).toBe(true);
+    await press(page, "Continue");
+    expect((await longerThan(page, stopped.length)).startsWith(stopped)).toBe(true);
+    await page.locator("#draft").press("Escape");
+    expect(await ending(page)).toMatch(/^Stopped after/);
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("draft");
+  });
+
+  test("branches at an edit and at a retry, and turns back to what was there", async () => {
+    const { page } = visit;
+    const first = await answer(page);
+    await sample(page, { "max-tokens": "3" });
+    await page.locator(".user").getByRole("button", { name: "Edit" }).click();
+    await page.locator(".editor textarea").fill("The king said");
+    await page.locator(".editor textarea").press("Enter");
+    await ending(page);
+    expect(await text(page, ".user .text")).toBe("The king said");
+    expect(await text(page, ".user .branches .figures")).toBe("2/2");
+    await sample(page, { temperature: "1.5", seed: "4" });
+    await press(page, "Retry");
+    expect(await ending(page)).toMatch(/^Paused after 3 tokens .* seed 4$/);
+    expect(await text(page, ".answer .branches .figures")).toBe("2/2");
+    await page.locator(".user").getByRole("button", { name: "Previous branch" }).click();
+    expect(await answer(page)).toBe(first);
+    await sample(page, { temperature: "0", seed: "" });
+  });
+
+  test("keeps conversations: a new one, a new name, a deletion, and what was said", async () => {
+    const { page } = visit;
+    const first = await answer(page);
+    await page.locator("#new-conversation").click();
+    expect(await page.locator(".message").count()).toBe(0);
+    await page.locator(".chip").last().click();
+    expect(await page.locator("#draft").inputValue()).toContain("said the fox");
+    await page.locator("#draft").press("Enter");
+    await ending(page);
+    await page.getByRole("button", { name: /^Rename .*fox/ }).click();
+    await page.getByLabel("Title").fill("A fox's tale");
+    await page.getByLabel("Title").press("Enter");
+    expect(await text(page, "#running-head")).toBe("A fox's tale");
+    await page.locator(".kept .title", { hasText: titleOf(GOLDEN.prompt) }).click();
+    expect(await answer(page)).toBe(first);
+    await page.getByRole("button", { name: "Delete A fox's tale" }).click();
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
+    expect(await page.locator(".kept .title").allTextContents()).toEqual([titleOf(GOLDEN.prompt)]);
+  });
+
+  test("takes a new budget while it writes, and keeps it and the half answer over a reload", async () => {
+    const { page } = visit;
+    await sample(page, { "max-tokens": "400" });
     const range = page.locator("#budget-range");
     await range.fill("100");
     await expect.poll(() => slots(page), SLOW).toBe(64);
-    await begin(page, GOLDEN.prompt);
-    await longerThan(page, 30);
-    const before = await residents(page);
+    await page.locator("#new-conversation").click();
+    await write(page, GOLDEN.prompt);
+    await longerThan(page, 20);
     await range.fill((await range.getAttribute("min")) ?? "");
     await expect.poll(() => slots(page), SLOW).toBeLessThan(16);
     const room = await slots(page);
     await expect.poll(async () => Math.max(...(await residents(page))), SLOW).toBeLessThanOrEqual(room);
-    expect(Math.max(...before)).toBeGreaterThan(room);
-    await longerThan(page, (await answer(page)).length + 20);
+    const half = await longerThan(page, (await answer(page)).length + 10);
+    await page.waitForTimeout(600); // what is older than this is stored
     await page.reload();
     await ready(page);
+    expect((await answer(page)).startsWith(half)).toBe(true);
+    expect(await text(page, ".answer .trouble")).toContain("closed");
     expect(await range.inputValue()).toBe(await range.getAttribute("min"));
-    await close();
-  });
-
-  test("stops, continues from where it stopped, and starts over", async () => {
-    const { page, close } = await openReady();
-    await begin(page, GOLDEN.prompt);
-    await longerThan(page, 10);
-    await page.locator("#stop").click();
-    await expect.poll(() => text(page, "#told-status"), SLOW).toMatch(/^Stopped after \d+ tokens/);
-    const stopped = await answer(page);
-    await page.waitForTimeout(500);
-    expect(await answer(page)).toBe(stopped);
-    await page.locator("#further").click();
-    expect((await longerThan(page, stopped.length)).startsWith(stopped)).toBe(true);
-    await page.locator("#stop").click();
-    await page.locator("#restart").click();
-    expect(await page.locator("#beginning").inputValue()).toBe(GOLDEN.prompt);
-    await page.locator(".chip").last().click();
-    await page.locator("#continue").click();
-    await longerThan(page, 5);
-    await close();
-  });
-
-  test("survives a reload in the middle of an answer", async () => {
-    const { page, close } = await openReady();
-    await begin(page, GOLDEN.prompt);
-    await longerThan(page, 10);
-    await page.reload();
-    await ready(page);
-    await begin(page, GOLDEN.prompt);
-    await longerThan(page, 10);
-    await close();
+    await sample(page, { "max-tokens": "2" });
+    await press(page, "Continue");
+    expect(await ending(page)).toMatch(/^Paused/);
+    await range.fill("25");
   });
 
   test("names the error of a bad address, and keeps the model that is open", async () => {
-    const { page, close } = await openReady("", { expectedErrors: [/404/] });
-    await page.locator("#tab-models").click();
+    const { page } = visit;
+    await showTab(page, "models");
     await page.locator("#url").fill("models/nowhere.gguf");
     await page.locator("#url").press("Enter");
     await page.locator(".notice").waitFor();
     expect(await text(page, ".notice strong")).toBe("SourceError");
     expect(await text(page, ".notice p")).toContain("404");
-    expect(await page.locator("#card").isVisible()).toBe(false);
-    await begin(page, GOLDEN.prompt);
-    await longerThan(page, 5);
-    await close();
+    expect(await page.locator("#card").count()).toBe(0);
+    await page.locator(".notice").getByRole("button", { name: "Dismiss" }).click();
+    await showTab(page, "chat");
+    await press(page, "Continue");
+    expect(await ending(page)).toMatch(/^Paused/);
   });
 
-  test("names the error of a bad address in its query, and offers its own model", async () => {
-    const { page, close } = await openPage("?model=models/nowhere.gguf", { expectedErrors: [/404/] });
-    await page.locator(".notice").waitFor();
-    expect(await page.locator("#continue").isDisabled()).toBe(true);
-    await page.locator(".notice").getByRole("button", { name: "Open Octavo Tales instead" }).click();
-    await ready(page);
-    await close();
+  test("lets a hostile conversation run nothing and ask for nothing", async () => {
+    const { page } = visit;
+    const asked: string[] = [];
+    page.on("request", (request) => asked.push(request.url()));
+    await page.locator(".history input[type=file]").setInputFiles(hostileFile());
+    await page.locator(".kept .title", { hasText: "<img" }).click();
+    await page.locator(".thought summary").click();
+    await page.locator(".markdown .code").waitFor();
+    await page.waitForTimeout(500);
+    expect(await page.evaluate(() => window.hacked ?? "nothing")).toBe("nothing");
+    expect(asked).toEqual([]);
+    const leaf = page.locator("#leaf");
+    expect(
+      await leaf.locator("img, svg, script, iframe, style, object, form[action], [onclick], [onerror]").count(),
+    ).toBe(0);
+    expect(await leaf.locator("[style], [id]:not(#leaf), a[href^='javascript'], a[href^='data']").count()).toBe(0);
+    const links = leaf.locator("a[href]");
+    expect(await links.evaluateAll((all) => all.map((a) => a.getAttribute("href")))).toEqual(["https://example.com/"]);
+    expect(await links.first().getAttribute("rel")).toContain("noopener");
+    expect(await links.first().getAttribute("target")).toBe("_blank");
+    expect(await leaf.textContent()).toContain("<script>window.hacked");
+    expect(await text(page, ".code pre")).toBe("const x = '<b>';\n");
+    expect(await text(page, ".call")).toBe('<b>f</b>({"a":"<img src=x>"})');
+    // What the sanitiser would let through, the policy stops.
+    const stopped = await page.evaluate(() => {
+      try {
+        document.createElement("div").innerHTML = "<b>";
+        return "taken";
+      } catch (error) {
+        return error instanceof TypeError ? "refused" : "?";
+      }
+    });
+    expect(stopped).toBe("refused");
+    await page.getByRole("button", { name: /^Delete <img/ }).click();
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
   });
 
-  test("says what a model is before it loads it, from an address and from this machine", async () => {
-    const { page, close } = await openReady(`?model=${MODEL}`);
-    expect(await text(page, "#model-name")).toBe("octavo-tales-q8_0.gguf");
-    const before = server.requests.length;
-    await page.locator("#tab-models").click();
-    await page.locator("#url").fill(MODEL);
-    await page.locator("#url").press("Enter");
-    await page.locator("#card").waitFor();
-    expect(await text(page, "#card-facts")).toMatch(/17\.2 M.*4\.8 M for each token.*64.*8 chosen/);
-    const read = server.requests.slice(before).reduce((sum, { bytes }) => sum + bytes, 0);
-    expect(read).toBeLessThan(6_000_000);
-    await page.setViewportSize({ width: 390, height: 844 });
-    expect(await overflow(page)).toBe(0);
-    await screenshot(page, "card-phone");
-    await page.setViewportSize({ width: 1280, height: 760 });
-    await screenshot(page, "card-desktop");
-    await page.keyboard.press("Enter"); // the load button has the focus
-    await expect.poll(() => page.locator("#budget-range").inputValue(), SLOW).toBe("50");
-    await ready(page);
-    expect(await slots(page)).toBe(32);
-    await page.locator("#tab-models").click();
-    await page.locator("#files").setInputFiles(join(ROOT, "demo/public", MODEL));
-    await page.locator("#card-budgets input").first().check();
-    await page.locator("#card-load").click();
-    await expect.poll(() => text(page, "#model-facts"), SLOW).toMatch(/6 layers, 3 of them with 64 experts/);
-    await ready(page);
-    await begin(page, GOLDEN.prompt);
-    await longerThan(page, 5);
-    await close();
-  });
-
-  test("fits a phone", async () => {
-    const { page, close } = await openReady("", { viewport: { width: 390, height: 844 } });
-    expect(await overflow(page)).toBe(0);
-    await sample(page, {});
-    await page.locator("#tab-models").click();
-    expect(await overflow(page)).toBe(0);
-    await begin(page, GOLDEN.prompt);
-    await longerThan(page, 15);
-    expect(await overflow(page)).toBe(0);
+  test("has no fault that the accessibility checker knows, in every view, light and dark, wide and narrow", async () => {
+    const { page } = visit;
+    await page.locator(".kept .title").first().click();
+    const found: string[] = [];
+    const contrast = ["color-contrast"];
+    // What depends on the colours is asked in both schemes, what depends on the layout at both widths.
+    for (const [width, colorScheme, rules] of [
+      [1280, "light", undefined],
+      [1280, "dark", contrast],
+      [390, "dark", undefined],
+    ] as const) {
+      await page.setViewportSize({ width, height: width === 390 ? 844 : 800 });
+      await page.emulateMedia({ colorScheme });
+      for (const name of ["models", "bench", "settings", "chat"] as const) {
+        await showTab(page, name);
+        const where = `${name}, ${width} px, ${colorScheme}`;
+        found.push(...(await violations(page, rules)).map((line) => `${where}: ${line}`));
+        if ((await overflow(page)) > 0) found.push(`${where}: wider than the window`);
+      }
+    }
     await screenshot(page, "demo-phone");
-    await close();
+    await page.locator("#show-conversations").click();
+    found.push(...(await violations(page)).map((line) => `conversations: ${line}`));
+    await page.locator(".kept .title").first().click();
+    expect(found).toEqual([]);
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.emulateMedia({ colorScheme: "light" });
   });
 
   test("can be used by keyboard alone", async () => {
-    const { page, close } = await openReady();
+    const { page } = visit;
+    await page.locator("#tab-chat").focus();
+    await page.keyboard.press("ArrowRight");
+    expect(await page.locator("#view-models").isVisible()).toBe(true);
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("tab-models");
+    await page.keyboard.press("End");
+    expect(await page.locator("#view-settings").isVisible()).toBe(true);
+    await page.keyboard.press("Home");
+    await page.locator("#new-conversation").focus();
     const visited: string[] = [];
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 24 && !visited.includes("budget-range"); i++) {
       await page.keyboard.press("Tab");
-      visited.push(await page.evaluate(() => document.activeElement?.id || (document.activeElement?.tagName ?? "")));
+      visited.push(await page.evaluate(() => document.activeElement?.id || (document.activeElement?.className ?? "")));
     }
-    expect(visited.filter(Boolean)).toEqual(expect.arrayContaining(["beginning", "continue", "budget-range"]));
-    expect(visited.indexOf("beginning")).toBeLessThan(visited.indexOf("continue"));
-    expect(visited.indexOf("continue")).toBeLessThan(visited.indexOf("budget-range"));
-    await close();
+    expect(visited).toEqual(expect.arrayContaining(["title", "leaf", "draft", "budget-range"]));
+    expect(visited.indexOf("title")).toBeLessThan(visited.indexOf("draft"));
+    expect(visited.indexOf("draft")).toBeLessThan(visited.indexOf("budget-range"));
   });
+
+  test("starts offline after a visit, and tells the same story", async () => {
+    const { page } = visit;
+    await sample(page, { "max-tokens": "6" });
+    await page.locator("#new-conversation").click();
+    await write(page, GOLDEN.prompt);
+    await ending(page);
+    const told = await answer(page);
+    await page.evaluate(async () => void (await navigator.serviceWorker.ready));
+    await page.context().setOffline(true);
+    await own.close();
+    await page.reload();
+    await ready(page);
+    await press(page, "Retry");
+    expect(await ending(page)).toMatch(/^Paused after 6 tokens/);
+    expect(await answer(page)).toBe(told);
+    expect(await text(page, ".answer .branches .figures")).toBe("2/2");
+  });
+});
+
+test("names the error of a bad address in its query, and offers its own model", async () => {
+  const { page, close } = await openPage("?model=models/nowhere.gguf", { expectedErrors: [/404/] });
+  await page.locator(".notice").waitFor();
+  expect(await page.locator("#send").isDisabled()).toBe(true);
+  await page.locator(".notice").getByRole("button", { name: "Open Octavo Tales instead" }).click();
+  await ready(page);
+  await close();
 });
 
 describe("without WebGPU", () => {
   test("says that navigator.gpu is missing, and which browsers have it", async () => {
     const { page, close } = await launchPage();
     await page.addInitScript(() => Object.defineProperty(Navigator.prototype, "gpu", { value: undefined }));
-    await page.goto(`${server.url}hosted/here/`);
+    await page.goto(`${server.url}${HOME}`);
     await page.locator("#no-webgpu").waitFor();
     expect(await text(page, "#no-webgpu")).toMatch(/navigator\.gpu is missing[\s\S]*Chrome[\s\S]*Safari/);
-    expect(await page.locator("#main").isVisible()).toBe(false);
+    expect(await page.locator("#main").count()).toBe(0);
+    expect(await violations(page)).toEqual([]);
     await close();
   });
 
@@ -262,7 +313,7 @@ describe("without WebGPU", () => {
     await page.addInitScript(() => {
       GPU.prototype.requestAdapter = () => Promise.resolve(null);
     });
-    await page.goto(`${server.url}hosted/here/`);
+    await page.goto(`${server.url}${HOME}`);
     await page.locator("#no-webgpu").waitFor();
     expect(await text(page, "#no-webgpu")).toMatch(/requestAdapter\(\)[\s\S]*hardware/);
     await close();
@@ -271,21 +322,51 @@ describe("without WebGPU", () => {
 
 declare global {
   interface Window {
-    loadTexts: string[];
-    answerLengths: number[];
+    /** What these elements said, change by change. */
+    seenTexts: Record<string, string[]>;
+    hacked?: string;
   }
 }
 
-/** Runs in the page before its scripts: records what the load bar says. */
-function watchLoadBytes(): void {
-  window.loadTexts = [];
-  const note = () => window.loadTexts.push(document.getElementById("load-bytes")?.textContent ?? "");
+/** Runs in the page before its scripts: records what changes in a few places. */
+function watchTexts(): void {
+  window.seenTexts = {};
+  const places = { "load-bytes": "#load-bytes", status: "#status", answer: ".answer .text" };
+  const note = () => {
+    for (const [name, selector] of Object.entries(places)) {
+      const shown = document.querySelector(selector)?.textContent ?? "";
+      const seen = window.seenTexts[name] ?? [];
+      window.seenTexts[name] = seen;
+      if (seen.at(-1) !== shown) seen.push(shown);
+    }
+  };
   new MutationObserver(note).observe(document, { subtree: true, childList: true, characterData: true });
 }
 
-/** Runs in the page: records how long the answer is whenever it grows. */
-function watchAnswer(): void {
-  window.answerLengths = [];
-  const note = () => window.answerLengths.push(document.getElementById("answer-text")?.textContent.length ?? 0);
-  new MutationObserver(note).observe(document, { subtree: true, childList: true, characterData: true });
+/** A conversation whose every text would like to run something, or to have something fetched. */
+function hostileFile() {
+  const run = "window.hacked='yes'";
+  const content = [
+    `<script>${run}</script> <img src=x onerror="${run}"> <svg onload="${run}"></svg>`,
+    `<div style="background:url(https://evil.example/a.png)" onclick="${run}" id=leaf>div</div>`,
+    `[js](javascript:${run}) [data](data:text/html,<script>${run}</script>) [vb](vbscript:x) [fine](https://example.com/)`,
+    "![pixel](https://evil.example/pixel.png) ![](//evil.example/b.png)",
+    `<iframe src="https://evil.example/"></iframe><form action="https://evil.example/"><input></form>`,
+    `<style>@import "https://evil.example/c.css";</style><link rel=stylesheet href=https://evil.example/d.css>`,
+    `<math><mtext><table><mglyph><style><img src=x onerror="${run}"></style></mglyph></table></mtext></math>`,
+    "```js\"onmouseover=alert(1)\nconst x = '<b>';\n```",
+  ].join("\n\n");
+  const bad = `<img src=x onerror=${run}>`;
+  const said = { id: "u", parent: null, role: "user", content: bad };
+  const answered = {
+    ...{ id: "a", parent: "u", role: "assistant", content, state: "stop", model: bad, prose: false },
+    ...{ reasoning: bad, thoughtMs: 12_000, calls: [{ name: "<b>f</b>", arguments: '{"a":"<img src=x>"}' }] },
+    ...{ figures: null, trouble: bad },
+  };
+  const conversation = {
+    ...{ id: "hostile", title: bad, renamed: true, createdAt: 0, updatedAt: 0 },
+    ...{ messages: [said, answered], read: { "": "u", u: "a" } },
+  };
+  const file = { format: "octavo-conversations", version: 1, conversations: [conversation] };
+  return { name: "hostile.json", mimeType: "application/json", buffer: Buffer.from(JSON.stringify(file)) };
 }

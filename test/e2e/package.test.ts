@@ -1,5 +1,5 @@
 /** The packed npm module as its users meet it: a page without a bundler, an app with one, and the type checker. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -53,7 +53,7 @@ describe("the packed module", () => {
   test("holds the library and nothing else", () => {
     const files = readdirSync(installed, { recursive: true, encoding: "utf8" });
     const kinds = new Set(files.filter((file) => file.includes(".")).map((file) => file.replace(/^.*?\./, ".")));
-    expect([...kinds].sort()).toEqual([".d.ts", ".js", ".json", ".md", ".worker.js"]);
+    expect([...kinds].sort()).toEqual([".d.ts", ".js", ".json", ".md", ".worker.d.ts", ".worker.js"]);
     expect(files).toEqual(
       expect.arrayContaining([
         "LICENSE",
@@ -114,6 +114,23 @@ describe("the packed module", () => {
     expect(await bodyText(outDir)).toBe("SourceError rebuilt");
   });
 
+  test.each([
+    ["createChatStream", /Worker\(|comlink|postMessage|class Model|SourceError/i, 6000],
+    ["errorCode, BudgetError", /Worker\(|comlink|postMessage|class Model|createChatStream/i, 8000],
+  ])("an app that imports %s alone takes nothing else", async (names, others, maxBytes) => {
+    write("shaken/index.html", page('<script type="module" src="./main.js"></script>'));
+    write("shaken/main.js", `import { ${names} } from "octavo"; globalThis.used = [${names}];`);
+    const outDir = join(app, "shaken-dist");
+    const options = { outDir, minify: false, modulePreload: false, emptyOutDir: true } as const;
+    await build({ root: join(app, "shaken"), configFile: false, logLevel: "error", build: options });
+    const scripts = readdirSync(join(outDir, "assets"));
+    expect(scripts).toHaveLength(1); // no worker, and nothing to be loaded later
+    const text = readFileSync(join(outDir, "assets", scripts[0] ?? ""), "utf8");
+    expect(text).not.toMatch(others);
+    expect(text).toContain(names.split(",")[0]);
+    expect(text.length).toBeLessThan(maxBytes);
+  });
+
   test.each(["bundler", "nodenext"])("types check for a consumer without our packages (%s)", (moduleResolution) => {
     const compilerOptions = {
       strict: true,
@@ -126,21 +143,12 @@ describe("the packed module", () => {
       moduleResolution,
     };
     write("types/tsconfig.json", JSON.stringify({ compilerOptions, files: ["main.mts"] }));
-    write(
-      "types/main.mts",
-      `import { BudgetError, type LoadOptions, loadModel, type Stats } from "octavo";
-       const options: LoadOptions = { gpuBudgetBytes: 1 << 28, onProgress: ({ loadedBytes }) => loadedBytes.toFixed() };
-       const model = await loadModel("model.gguf", options);
-       const session = await model.createSession();
-       const logits: Float32Array = await session.prefill(await model.encode("Once"));
-       const stats: Stats = await model.stats();
-       console.log(stats.decodeTokens, logits.length, BudgetError.name);
-       // @ts-expect-error a wrong option must not pass as any
-       await loadModel("model.gguf", { gpuBudgetBytes: "1 GB" });
-       export {};`,
-    );
+    const source = readFileSync(join(ROOT, "test/types/public.test-d.ts"), "utf8");
+    const consumer = source.replace('"../../src/index.ts"', '"octavo"');
+    expect(consumer).not.toBe(source);
+    write("types/main.mts", consumer);
     const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
-    const run = () => execFileSync(process.execPath, [tsc, "-p", join(app, "types")], { encoding: "utf8" });
-    expect(run).not.toThrow();
+    const { stdout, status } = spawnSync(process.execPath, [tsc, "-p", join(app, "types")], { encoding: "utf8" });
+    expect({ stdout, status }).toEqual({ stdout: "", status: 0 });
   });
 });

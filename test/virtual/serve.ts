@@ -9,6 +9,7 @@ import { parseOptions } from "./options.ts";
 export interface ServeOptions {
   readonly port?: number;
   readonly link?: LinkModel | undefined;
+  readonly http2?: boolean;
   readonly faults?: FaultPlan | undefined;
   /** Makes the ETag: other numbers, another tag. */
   readonly seed?: number;
@@ -26,10 +27,11 @@ const MOST_LINES = 8;
 
 /** Serves `checkpoint`; `TestServer.url` is its folder. */
 export async function serveVirtual(checkpoint: VirtualCheckpoint, options: ServeOptions = {}): Promise<VirtualServer> {
-  const { port, link, faults, seed = 1 } = options;
+  const { port, link, faults, http2 = false, seed = 1 } = options;
   const server = await serveFiles(
     checkpoint.files,
     {
+      http2,
       etag: () => `"virtual-${seed}"`,
       ...(link ? { link: new Link(link) } : {}),
       ...(faults ? { mishap: (request: number) => mishapAt(faults, request) } : {}),

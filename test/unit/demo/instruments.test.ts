@@ -68,7 +68,7 @@ describe("looking back", () => {
     expect(sentenceOf({ ...steps[0]!, phase: "prefill", position: 19, tokens: 20 })).toMatch(
       /^Prompt of 20 tokens up to 20/,
     );
-    expect(columnWidth(320, 10)).toBe(columnWidth(320, 80));
+    expect(columnWidth(320, 10)).toBe(columnWidth(320, 30));
     expect(columnWidth(320, 240) * 240).toBeCloseTo(320);
   });
 });

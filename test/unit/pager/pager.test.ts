@@ -26,6 +26,7 @@ interface Setup {
 function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", read }: Setup = {}) {
   const fake = fakeGpu();
   const reads: string[] = [];
+  const raised: number[] = [];
   const geometry = slabGeometry(SLOT_BYTES, NUM_EXPERTS, 2, bindingBytes);
   const paged = Array.from({ length: layers }, (_, i): PagedLayer => {
     const layer = 10 + i;
@@ -33,7 +34,8 @@ function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", 
       reads.push(`${i}:${expert}`);
       return (await read?.(expert, options)) ?? expertBytes(layer, expert);
     };
-    return { layer, numExperts: NUM_EXPERTS, topK: 2, geometry, read: readExpert };
+    const raise = (expert: number) => raised.push(expert);
+    return { layer, numExperts: NUM_EXPERTS, topK: 2, geometry, read: readExpert, raise };
   });
   const pager = new Pager(fake.gpu, paged, policy, slots);
   const resident = (moe = 0) => {
@@ -63,7 +65,7 @@ function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", 
     pager.advance(1);
     pager.touch(0, new Map(experts.map((expert) => [expert, { count: 1, back: 0 }])));
   };
-  return { ...fake, pager, reads, resident, expectSound, demand, guess, use };
+  return { ...fake, pager, reads, raised, resident, expectSound, demand, guess, use };
 }
 
 describe("acquire", () => {
@@ -192,6 +194,147 @@ describe("guesses", () => {
   });
 });
 
+describe("late guesses", () => {
+  /** Reads that end when they are told to. */
+  function held(slots: number) {
+    const open = new Map<number, () => void>();
+    const priorities: string[] = [];
+    const made = setUp({
+      slots,
+      read: (expert, { signal, priority }) =>
+        new Promise((resolve, reject) => {
+          priorities.push(`${expert} ${priority}`);
+          open.set(expert, () => resolve(expertBytes(10, expert)));
+          signal?.addEventListener("abort", () => reject(signal.reason));
+        }),
+    });
+    const arrive = async (...experts: number[]) => {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      for (const expert of experts) open.get(expert)?.();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    };
+    return { ...made, priorities, arrive };
+  }
+  const soon = { graceMs: 5 };
+
+  test("are waited for a while when the demands are there, and take a slot when they come", async () => {
+    const { pager, resident, expectSound, demand, guess, arrive } = held(4);
+    const acquired = pager.acquire([demand([0, 1]), guess([2, 3])], { graceMs: 30 });
+    let ended = false;
+    acquired.then(() => {
+      ended = true;
+    });
+    await arrive(1, 2);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(ended).toBe(false); // however long a demand takes
+    const start = performance.now();
+    await arrive(0);
+    await acquired;
+    expect(performance.now() - start).toBeGreaterThan(20);
+    expect(resident()).toEqual([0, 1, 2]);
+    await arrive(3);
+    expect(resident()).toEqual([0, 1, 2, 3]);
+    expectSound();
+  });
+
+  test("are not waited for when all are there", async () => {
+    const { pager, resident, demand, guess, arrive } = held(4);
+    const acquired = pager.acquire([demand([0]), guess([1])], { graceMs: 1e6 });
+    await arrive(0, 1);
+    await acquired;
+    expect(resident()).toEqual([0, 1]);
+  });
+
+  test("never take the slot of what was named last", async () => {
+    const { pager, resident, expectSound, demand, guess, arrive } = held(2);
+    const first = pager.acquire([demand([0]), guess([5])], soon);
+    await arrive(0);
+    await first;
+    const second = pager.acquire([demand([1, 2])], soon);
+    await arrive(1, 2);
+    await second;
+    await arrive(5);
+    expect(resident()).toEqual([1, 2]);
+    expect(pager.counts.prefetchesWasted).toBe(1);
+    expectSound();
+  });
+
+  test("a demand for one raises it, and reads it again only when it does not come", async () => {
+    const { pager, resident, priorities, raised, expectSound, demand, guess, arrive } = held(4);
+    const first = pager.acquire([demand([0]), guess([1, 2, 3])], soon);
+    await arrive(0);
+    await first;
+    const second = pager.acquire([demand([1]), guess([2])], soon);
+    await arrive(1, 2);
+    await second;
+    expect(priorities).toEqual(["0 demand", "1 guess", "2 guess", "3 guess"]);
+    expect(raised).toEqual([1]);
+    expect(resident()).toEqual([0, 1, 2]);
+    const third = pager.acquire([demand([3])], soon);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    void pager.endGuesses();
+    await arrive(3);
+    await third;
+    expect(priorities.at(-1)).toBe("3 demand");
+    expect(resident()).toEqual([0, 1, 2, 3]);
+    expect(pager.counts).toMatchObject({ expertsFetched: 4, expertBytesFetched: 4 * SLOT_BYTES });
+    expectSound();
+  });
+
+  test("an abort of a demand ends the guess that it waited for", async () => {
+    const controller = new AbortController();
+    const { pager, resident, demand, guess, arrive } = held(4);
+    const first = pager.acquire([demand([0]), guess([1])], soon);
+    await arrive(0);
+    await first;
+    const second = pager.acquire([demand([1])], { signal: controller.signal });
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    controller.abort();
+    await expect(second).rejects.toMatchObject({ name: "AbortError" });
+    await arrive(1);
+    expect(resident()).toEqual([0]);
+  });
+
+  test.each(["endGuesses", "resize", "dispose"] as const)("%s ends them: none comes into a slot", async (how) => {
+    const { pager, ledger, resident, demand, guess, arrive } = held(3);
+    const acquired = pager.acquire([demand([0]), guess([1, 2])], soon);
+    await arrive(0);
+    await acquired;
+    await (how === "resize" ? pager.resize(4) : pager[how]());
+    await arrive(1, 2);
+    if (how === "dispose") expect(ledger.byOwner()).toEqual({});
+    else expect(resident()).toEqual(how === "resize" ? [] : [0]);
+    expect(pager.counts.expertsFetched).toBe(1);
+  });
+
+  test("do not pile up: beyond a number under way none is read", async () => {
+    let reads = 0;
+    const { pager, demand, guess } = setUp({
+      slots: 8,
+      layers: 10,
+      read: async (expert) => {
+        reads += 1;
+        return expert === 0 ? expertBytes(10, 0) : new Promise(() => {});
+      },
+    });
+    const guesses = Array.from({ length: 10 }, (_, moe) => guess([1, 2, 3, 4, 5, 6, 7], moe));
+    await pager.acquire([demand([0]), ...guesses], soon);
+    expect(reads).toBe(49);
+  });
+
+  test("an abort while they are waited for", async () => {
+    const controller = new AbortController();
+    const { pager, resident, expectSound, demand, guess, arrive } = held(3);
+    const acquired = pager.acquire([demand([0]), guess([1])], { graceMs: 1e6, signal: controller.signal });
+    await arrive(0);
+    controller.abort();
+    await expect(acquired).rejects.toMatchObject({ name: "AbortError" });
+    await arrive(1);
+    expect(resident()).toEqual([0]);
+    expectSound();
+  });
+});
+
 describe("resize", () => {
   test.each([2, 5, 8, 100])("to %i slots: empty, of that size, and usable", async (slots) => {
     const { pager, ledger, resident, expectSound, demand } = setUp({ slots: 3, layers: 2 });
@@ -307,7 +450,7 @@ describe("what goes wrong half-way leaves a sound state", () => {
         });
       },
     });
-    await expect(pager.acquire([demand([0, 1, 2, 3, 4, 5, 6, 7])], controller.signal)).rejects.toThrow(
+    await expect(pager.acquire([demand([0, 1, 2, 3, 4, 5, 6, 7])], { signal: controller.signal })).rejects.toThrow(
       expect.objectContaining({ name: "AbortError" }),
     );
     expect(resident()).toEqual([0]);
@@ -316,7 +459,7 @@ describe("what goes wrong half-way leaves a sound state", () => {
 
   test("a signal that has fired before: nothing is read", async () => {
     const { pager, reads, demand, expectSound } = setUp();
-    await expect(pager.acquire([demand([0])], AbortSignal.abort())).rejects.toThrow(
+    await expect(pager.acquire([demand([0])], { signal: AbortSignal.abort() })).rejects.toThrow(
       expect.objectContaining({ name: "AbortError" }),
     );
     expect(reads).toEqual([]);

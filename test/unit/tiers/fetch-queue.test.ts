@@ -1,9 +1,10 @@
 /** The queue over a source that answers when it is told to. */
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { ByteSource } from "../../../src/sources/byte-source.ts";
 import { FetchQueue } from "../../../src/tiers/fetch-queue.ts";
 import type { ReadPriority } from "../../../src/tiers/read-expert.ts";
+import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
 
 const SIZE = 64 * 2 ** 20;
 const byteAt = (offset: number): number => (offset * 31 + (offset >> 8) * 7) & 255;
@@ -44,7 +45,31 @@ function heldSource() {
   return { source, open, started };
 }
 
+/** Teaches `queue` that requests wait for six connections, each of which takes 30 ms to answer and 1 ms for 10 KiB. */
+async function overSixConnections(queue: FetchQueue, { source, open }: ReturnType<typeof heldSource>): Promise<void> {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  for (let batch = 0; batch < 4; batch++) {
+    const all = Array.from({ length: 16 }, (_, i) =>
+      queue.fetch({ source, offset: i * FAR, length: 10 * 1024 * (1 + (i % 2)) }, { priority: "demand" }),
+    );
+    await turn();
+    while (open.length > 0) {
+      const answering = open.slice(0, 6);
+      for (const kib of [10, 20]) {
+        vi.advanceTimersByTime(kib === 10 ? 31 : 1);
+        for (const read of answering) if (read.length === kib * 1024) read.answer();
+        await turn();
+      }
+    }
+    await Promise.all(all);
+  }
+}
+
 const FAR = 2 ** 20; // farther than any gap that is worth bridging
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 describe("order", () => {
   test("demands go before guesses, guesses before background work, which waits until nothing else is under way", async () => {
@@ -64,23 +89,28 @@ describe("order", () => {
     expect(await Promise.all(all)).toEqual([1, 2, 3, 4].map((at) => content(at * FAR, 10)));
   });
 
-  test("so many at a time; guesses leave lanes for a demand", async () => {
-    const { source, open, started } = heldSource();
+  test.each([
+    { link: "side by side", guesses: 32, all: 48 },
+    { link: "over six connections", guesses: 4, all: 16 },
+  ])("$link: $guesses guesses at a time, and with demands $all requests", async ({ link, guesses, all: most }) => {
+    const held = heldSource();
+    const { source, open, started } = held;
     const queue = new FetchQueue();
+    if (link !== "side by side") await overSixConnections(queue, held);
+    started.length = 0;
     const ask = (at: number, priority: ReadPriority) =>
       queue.fetch({ source, offset: at * FAR, length: 1 }, { priority });
-    const all = Array.from({ length: 12 }, (_, i) => ask(i, "guess"));
+    const all = Array.from({ length: 40 }, (_, i) => ask(i, "guess"));
     await turn();
-    expect(started).toHaveLength(4);
-    all.push(...Array.from({ length: 5 }, (_, i) => ask(20 + i, "demand")));
+    expect(started).toHaveLength(guesses);
+    all.push(...Array.from({ length: 20 }, (_, i) => ask(40 + i, "demand")));
     await turn();
-    expect(started).toHaveLength(6);
+    expect(started).toHaveLength(most);
     while (open.length > 0) {
       open[0]?.answer();
       await turn();
-      expect(open.length).toBeLessThanOrEqual(6);
     }
-    expect(await Promise.all(all)).toHaveLength(17);
+    expect(await Promise.all(all)).toHaveLength(60);
   });
 
   test("tells when it has nothing to do", async () => {
@@ -125,6 +155,65 @@ describe("one request for several", () => {
     expect(await Promise.all(all)).toEqual(places.map((offset, i) => content(offset, lengths[i]!)));
   });
 
+  test("where requests wait for each other, wider gaps are read, but not more than a fifth of the bytes in vain", async () => {
+    const held = heldSource();
+    const { source, open, started } = held;
+    const KIB = 1024;
+    // The other way round the gaps of one side would be tried first.
+    const places = [
+      ...([
+        [0, 80],
+        [100, 80],
+        [220, 20],
+      ] as const),
+      ...([
+        [600, 100],
+        [710, 10],
+        [740, 10],
+      ] as const),
+      ...([
+        [1200, 10],
+        [1230, 10],
+      ] as const),
+      ...([
+        [1400, 200],
+        [1655, 200],
+      ] as const),
+    ];
+    const ask = (queue: FetchQueue) =>
+      Promise.all(
+        places.map(([at, length]) =>
+          queue.fetch({ source, offset: at * KIB, length: length * KIB }, { priority: "demand" }),
+        ),
+      );
+    const answered = async (all: Promise<Uint8Array[]>) => {
+      await turn();
+      const requests = started.splice(0);
+      while (open.length > 0) {
+        open[0]?.answer();
+        await turn();
+      }
+      const found = await all;
+      places.forEach(([at, length], i) => {
+        expectEqualBytes(found[i]!, content(at * KIB, length * KIB));
+      });
+      return requests.map((text) =>
+        text
+          .split("+")
+          .map((bytes) => Number(bytes) / KIB)
+          .join("+"),
+      );
+    };
+    const apart = ["0+80", "100+80", "220+20", "600+120", "740+10", "1200+10", "1230+10", "1400+200", "1655+200"];
+    expect(await answered(ask(new FetchQueue()))).toEqual(apart);
+    const queue = new FetchQueue();
+    await overSixConnections(queue, held);
+    started.length = 0;
+    // 30 ms for a request on one of six connections are worth 50 KiB at 10 KiB a millisecond.
+    const together = ["0+180", "220+20", "600+150", "1200+10", "1230+10", "1400+200", "1655+200"];
+    expect(await answered(ask(queue))).toEqual(together);
+  });
+
   test("merging ends where a request would become large", async () => {
     const { source, open, started } = heldSource();
     const queue = new FetchQueue();
@@ -143,22 +232,41 @@ describe("one request for several", () => {
     const queue = new FetchQueue();
     const ask = (at: number, priority: ReadPriority) =>
       queue.fetch({ source, offset: at * FAR, length: 9 }, { priority });
-    const all = [0, 1, 2, 3, 4, 5].map((at) => ask(at, "guess"));
+    const all = Array.from({ length: 40 }, (_, at) => ask(at, "guess"));
     await turn();
-    expect(started).toHaveLength(4);
-    const [running, waiting] = [ask(1, "demand"), ask(5, "demand")];
+    expect(started).toHaveLength(32);
+    const [running, waiting] = [ask(1, "demand"), ask(35, "demand")];
     await turn();
-    expect(started.at(-1)).toBe(`${5 * FAR}+9`);
-    expect(queue.counts).toMatchObject({ fetchRequests: 5, fetchesJoined: 2 });
+    expect(started.at(-1)).toBe(`${35 * FAR}+9`);
+    expect(queue.counts).toMatchObject({ fetchRequests: 33, fetchesJoined: 2 });
     while (open.length > 0) {
       open[0]?.answer();
       await turn();
     }
     expect(await running).toEqual(content(FAR, 9));
-    expect(await waiting).toEqual(content(5 * FAR, 9));
+    expect(await waiting).toEqual(content(35 * FAR, 9));
     await Promise.all(all);
-    expect(started).toHaveLength(6);
+    expect(started).toHaveLength(40);
   });
+});
+
+test("what waits is raised by the range that holds it", async () => {
+  const { source, open, started } = heldSource();
+  const queue = new FetchQueue();
+  const ask = (at: number, priority: ReadPriority) =>
+    queue.fetch({ source, offset: at * FAR, length: 9 }, { priority });
+  const all = Array.from({ length: 40 }, (_, at) => ask(at, "guess"));
+  await turn();
+  expect(started).toHaveLength(32);
+  queue.raise({ source, offset: 35 * FAR, length: 9 });
+  queue.raise({ source, offset: 36 * FAR, length: 8 }); // only a part of it
+  await turn();
+  expect(started.slice(32)).toEqual([`${35 * FAR}+9`]);
+  while (open.length > 0) {
+    open[0]?.answer();
+    await turn();
+  }
+  expect(await Promise.all(all)).toHaveLength(40);
 });
 
 describe("giving up", () => {
@@ -206,17 +314,17 @@ describe("giving up", () => {
     const { source, open, started } = heldSource();
     const queue = new FetchQueue();
     const stop = new AbortController();
-    const busy = Array.from({ length: 6 }, (_, i) =>
+    const busy = Array.from({ length: 48 }, (_, i) =>
       queue.fetch({ source, offset: i * FAR, length: 1 }, { priority: "demand" }),
     );
-    const waiting = queue.fetch({ source, offset: 9 * FAR, length: 1 }, { priority: "demand", signal: stop.signal });
+    const waiting = queue.fetch({ source, offset: 50 * FAR, length: 1 }, { priority: "demand", signal: stop.signal });
     await turn();
     stop.abort();
     await expect(waiting).rejects.toMatchObject({ name: "AbortError" });
     for (const read of [...open]) read.answer();
     await Promise.all(busy);
     await turn();
-    expect(started).toHaveLength(6);
+    expect(started).toHaveLength(48);
     await expect(
       queue.fetch({ source, offset: 0, length: 1 }, { priority: "demand", signal: AbortSignal.abort() }),
     ).rejects.toMatchObject({ name: "AbortError" });
