@@ -10,7 +10,7 @@ export interface BreakableGpu {
   breakNow(): void;
   /** Destroys it right after so many more submissions. */
   breakAfter(submissions: number): void;
-  /** Refuses every buffer that would bring the live ones above `bytes`. */
+  /** Refuses every buffer that would bring the live ones above `bytes`, where somebody asks whether it was. */
   limitMemory(bytes: number): void;
   /** What the devices complained about: nothing, in a sound run. */
   readonly complaints: readonly string[];
@@ -35,9 +35,9 @@ export async function breakableGpu(): Promise<BreakableGpu> {
     const refused = new WeakSet<object>();
     const scopes: { readonly filter: GPUErrorFilter; refused: boolean }[] = [];
     device.createBuffer = (wanted) => {
-      if (live + wanted.size > limit) {
-        const scope = scopes.findLast(({ filter }) => filter === "out-of-memory");
-        if (scope) scope.refused = true;
+      const scope = scopes.findLast(({ filter }) => filter === "out-of-memory");
+      if (scope && live + wanted.size > limit) {
+        scope.refused = true;
         const stub = createBuffer({ ...wanted, size: 16 });
         refused.add(stub);
         return stub;

@@ -47,21 +47,24 @@ it("slots at load, a cache, a larger budget and a new device: each gets what the
   expect(warnings.map(({ code }) => code)).toEqual(["budget-lowered"]);
   expect(warnings[0]?.message).toContain(`${atLoad.budgetBytes} now`);
 
-  breakable.limitMemory(gpu.ledger.totalBytes + 4096); // too little for a cache: slots have to go
+  // Not quite enough for a cache: slots have to go.
+  breakable.limitMemory(gpu.ledger.totalBytes + atLoad.kvBytes - Math.floor(slotBytes / 10));
   const session = await engine.createSession();
   expect(bitDifference(await session.prefill(PROMPT), expected)).toBe("");
   const withSession = engine.memory();
   expect(withSession.slotsPerLayer).toBeLessThan(atLoad.slotsPerLayer);
   expect(engine.stats().budgetsLowered).toBe(2);
 
+  breakable.limitMemory(gpu.ledger.totalBytes + atLoad.slotBytes - withSession.slotBytes);
   const raised = await engine.setBudget(fullBudgetBytes);
   expect(raised).toEqual(engine.memory());
   expect(raised.slotsPerLayer).toBeLessThan(slotsPerLayer);
-  expect(raised.slotsPerLayer).toBeGreaterThanOrEqual(withSession.slotsPerLayer);
+  expect(raised.slotsPerLayer).toBe(atLoad.slotsPerLayer);
   expect(engine.stats().budgetsLowered).toBe(3);
 
   const lastSlots = engine.memory().slotBytes;
-  breakable.limitMemory(gpu.ledger.totalBytes - Math.floor(lastSlots / 3));
+  const { tables = 0, staging = 0 } = gpu.ledger.byOwner(); // not there yet when the slots are made again
+  breakable.limitMemory(gpu.ledger.totalBytes - tables - staging - Math.floor(lastSlots / 10));
   breakable.breakNow();
   session.rewind(0);
   expect(bitDifference(await session.prefill(PROMPT), expected)).toBe("");
