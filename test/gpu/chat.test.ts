@@ -7,7 +7,6 @@ import { TALES_URL } from "./fixtures.ts";
 const TEMPLATE = "{% for message in messages %}{{ message.content }}\n\n{% endfor %}";
 const BEGINNING = "Once upon a time there was a little girl who lived at the edge of the forest.";
 const OTHER = "The king said to his three sons,";
-const TOOLED = `{% if tools %}<tool_call>{% endif %}${TEMPLATE}`;
 const TOKENS = 5;
 const GREEDY = { chat_template: TEMPLATE, temperature: 0, max_tokens: TOKENS } as const;
 
@@ -132,38 +131,22 @@ describe("a conversation", () => {
 });
 
 describe("an answer that is held to something", () => {
-  it("is JSON of the schema, with the log-probabilities of its tokens", async () => {
-    const schema = { type: "object", properties: { warm: { type: "boolean" } }, required: ["warm"] };
+  it("matches the pattern, and comes with the log-probabilities of its tokens", async () => {
     const { choices } = await ask([user(OTHER)], {
-      max_tokens: 40,
-      response_format: { type: "json_schema", json_schema: { name: "weather", schema } },
+      max_tokens: 20,
+      response_format: { type: "regex", pattern: "(yes|no), \\d{2}" },
       logprobs: true,
       top_logprobs: 2,
     });
     const [choice] = choices;
     expect(choice?.finish_reason).toBe("stop");
-    expect(JSON.parse(choice?.message.content ?? "")).toEqual({ warm: expect.any(Boolean) });
+    expect(choice?.message.content).toMatch(/^(yes|no), \d{2}$/);
     const tokens = choice?.logprobs?.content ?? [];
     expect(tokens.map(({ token }) => token).join("")).toBe(choice?.message.content);
     for (const { logprob, top_logprobs } of tokens) {
       expect(top_logprobs).toHaveLength(2);
       expect(logprob).toBeLessThanOrEqual(top_logprobs[0]?.logprob ?? Number.NaN);
     }
-  });
-
-  it("is a call with arguments of the tool's schema", async () => {
-    const parameters = { type: "object", properties: { day: { enum: ["today", "tomorrow"] } }, required: ["day"] };
-    const { choices } = await ask([user(OTHER)], {
-      max_tokens: 60,
-      chat_template: TOOLED,
-      tools: [{ type: "function", function: { name: "forecast", parameters } }],
-      tool_choice: "required",
-    });
-    expect(choices[0]?.finish_reason).toBe("tool_calls");
-    expect(choices[0]?.message.content).toBeNull();
-    const [call] = choices[0]?.message.tool_calls ?? [];
-    expect(call?.function.name).toBe("forecast");
-    expect(JSON.parse(call?.function.arguments ?? "")).toEqual({ day: expect.stringMatching(/^(today|tomorrow)$/) });
   });
 });
 
