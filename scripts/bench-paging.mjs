@@ -37,7 +37,14 @@ const IGNORE_CERTIFICATES = "--ignore-certificate-errors";
 
 const PARTS = ["rows", "cost", "cold"];
 const MODELS = {
-  tales: { budgets: [1, 0.5, 0.25, 0.12], links: Object.keys(LINKS).filter((name) => name !== "far"), tokens: 32, rounds: 3, prompt: 20, context: 256 },
+  tales: {
+    budgets: [1, 0.5, 0.25, 0.12],
+    links: Object.keys(LINKS).filter((name) => name !== "far"),
+    tokens: 32,
+    rounds: 3,
+    prompt: 20,
+    context: 256,
+  },
   l12: { budgets: [1, 0.25, 0.12], links: ["disk", "network"], tokens: 4, rounds: 1, prompt: 5, context: 64 },
 };
 /** Pairs of runs of a cost. */
