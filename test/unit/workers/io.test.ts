@@ -63,11 +63,23 @@ async function visit<T>(
       }
     }
     const result = await run(io, popular);
-    await new Promise((resolve) => setTimeout(resolve, 50)); // experts are stored behind their reader's back
-    return { result, counts: await io.refreshCounts() };
+    return { result, counts: await settled(io) };
   } finally {
     await io.close();
   }
+}
+
+/** Experts are stored behind their reader's back: the counts when nothing has been stored for a while. */
+async function settled(io: IoClient) {
+  let counts = await io.refreshCounts();
+  for (let calm = 0; calm < 5; ) {
+    const stored = JSON.stringify([counts.cacheWriteBytes, counts.cachedExperts, counts.networkBytes]);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    counts = await io.refreshCounts();
+    calm =
+      JSON.stringify([counts.cacheWriteBytes, counts.cachedExperts, counts.networkBytes]) === stored ? calm + 1 : 0;
+  }
+  return counts;
 }
 
 async function readExperts(io: IoClient, experts: readonly number[], layer = LAYER): Promise<void> {
