@@ -6,7 +6,7 @@ import { parseSync } from "vite";
 import { ROOT } from "./install.mjs";
 
 /**
- * What each area may import directly. An area may also import what its own imports may, but for the last three.
+ * What each area may import directly. An area may also import what its own imports may, but for the last ones.
  * @type {Record<string, string[]>}
  */
 const BELOW = {
@@ -28,13 +28,14 @@ const BELOW = {
   chat: ["generate"],
   workers: ["chat", "engine", "tiers", "grammar"],
   client: ["errors", "util"],
-  index: ["client", "errors"],
-  node: ["client", "workers", "tokenizer", "grammar", "sources", "errors"],
+  common: ["client", "errors"],
+  index: ["client", "common"],
+  node: ["client", "common", "workers", "tokenizer", "grammar", "sources", "errors"],
   demo: ["index"],
 };
 
 /** These see only what is written in their line: they stand on the page's side of the worker. */
-const PAGE_SIDE = ["client", "index", "node", "demo"];
+const PAGE_SIDE = ["client", "common", "index", "node", "demo"];
 
 /**
  * What an area may import as types only: records that cross a border.
@@ -42,7 +43,8 @@ const PAGE_SIDE = ["client", "index", "node", "demo"];
  */
 const TYPES_ONLY = {
   client: ["models", "engine", "pager", "generate", "chat", "tokenizer"],
-  index: ["models", "generate", "tiers"],
+  common: ["models", "generate"],
+  index: ["tiers"],
   node: ["models", "generate"],
   workers: ["client"],
   kernels: ["formats"],
@@ -58,8 +60,7 @@ const OPEN_FILES = {
     "src/tokenizer/open.ts", // a tokenizer without a model, loaded when one is asked for
     "src/tiers/catalog.ts", // which models are on disk, without a model too
   ],
-  index: ["src/generate/chat-stream.ts"], // text in, text out
-  node: ["src/generate/chat-stream.ts"],
+  common: ["src/generate/chat-stream.ts"], // text in, text out
 };
 
 /** The engine and all below it run in any WebGPU host; only these read what a page or a worker has. */

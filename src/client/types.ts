@@ -187,6 +187,7 @@ export interface SessionOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How `Model.embed` gives its vectors, and the signal that ends it. */
 export interface EmbedOptions {
   /** Scale every vector to length 1. Default false. */
   readonly normalize?: boolean;

@@ -110,7 +110,12 @@ describe("the site", () => {
         async () => {
           await page.getByRole("combobox").fill("");
           await page.getByRole("combobox").fill("setBudget");
-          return page.getByRole("option", { name: /setBudget/ }).count();
+          const found = page.getByRole("option", { name: /setBudget/ });
+          await found // it searches a moment after the last key
+            .first()
+            .waitFor({ timeout: 3000 })
+            .catch(() => {});
+          return found.count();
         },
         { timeout: 30_000 },
       )
