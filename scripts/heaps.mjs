@@ -13,24 +13,29 @@ export async function attachHeaps(page) {
   const session = await page.context().newCDPSession(page);
   /** @type {Set<string>} */
   const workers = new Set();
-  /** @type {Map<number, (result: Record<string, number>) => void>} */
+  /** @type {Map<number, { sessionId: string, answer: (result: Record<string, number>) => void }>} */
   const waiting = new Map();
   let nextId = 1;
   session.on("Target.attachedToTarget", ({ sessionId }) => workers.add(sessionId));
-  session.on("Target.detachedFromTarget", ({ sessionId }) => workers.delete(sessionId));
+  session.on("Target.detachedFromTarget", ({ sessionId }) => {
+    workers.delete(sessionId);
+    // A worker that ends while it is asked answers nothing any more, and uses nothing.
+    for (const asked of waiting.values()) if (asked.sessionId === sessionId) asked.answer({});
+  });
   session.on("Target.receivedMessageFromTarget", ({ message }) => {
     const { id, result } = JSON.parse(message);
-    waiting.get(id)?.(result ?? {});
+    waiting.get(id)?.answer(result ?? {});
     waiting.delete(id);
   });
   await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
 
   /** @param {string} sessionId @param {string} method @returns {Promise<Record<string, number>>} */
   const ask = (sessionId, method) =>
-    new Promise((resolve, reject) => {
+    new Promise((resolve) => {
       const id = nextId++;
-      waiting.set(id, resolve);
-      session.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id, method }) }).catch(reject);
+      waiting.set(id, { sessionId, answer: resolve });
+      const message = JSON.stringify({ id, method });
+      session.send("Target.sendMessageToTarget", { sessionId, message }).catch(() => resolve({})); // it ended just now
     });
   const useOf = (/** @type {Record<string, number>} */ usage) => ({
     heap: usage.usedSize ?? 0,
@@ -40,7 +45,7 @@ export async function attachHeaps(page) {
     await session.send("HeapProfiler.collectGarbage");
     const own = useOf({ ...(await session.send("Runtime.getHeapUsage")) });
     const all = { heap: 0, buffers: 0 };
-    for (const sessionId of workers) {
+    for (const sessionId of [...workers]) {
       await ask(sessionId, "HeapProfiler.collectGarbage");
       const { heap, buffers } = useOf(await ask(sessionId, "Runtime.getHeapUsage"));
       all.heap += heap;
