@@ -35,7 +35,12 @@ export async function attachHeaps(page) {
       const id = nextId++;
       waiting.set(id, { sessionId, answer: resolve });
       const message = JSON.stringify({ id, method });
-      session.send("Target.sendMessageToTarget", { sessionId, message }).catch(() => resolve({})); // it ended just now
+      const gone = () => {
+        workers.delete(sessionId);
+        resolve({});
+      };
+      session.send("Target.sendMessageToTarget", { sessionId, message }).catch(gone);
+      setTimeout(gone, ENDED_MS); // some that end are not told of
     });
   const useOf = (/** @type {Record<string, number>} */ usage) => ({
     heap: usage.usedSize ?? 0,
@@ -54,6 +59,9 @@ export async function attachHeaps(page) {
     return { page: own, workers: all };
   };
 }
+
+/** A worker that has not answered by then has ended. */
+const ENDED_MS = 10_000;
 
 /** Samples from this share of a run on tell its growth: before, caches and counters still fill. */
 const SETTLED = 0.25;
