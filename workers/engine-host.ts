@@ -53,6 +53,7 @@ import { openSource } from "../src/sources/open-source.ts";
 import type { SourceHooks } from "../src/sources/source-hooks.ts";
 import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
 import { tokenBytes } from "../src/tokenizer/token-bytes.ts";
+import { untilAborted } from "../src/util/abort.ts";
 import { createWeightMap } from "../src/weights/weight-map.ts";
 import { CallTable } from "./call-table.ts";
 import { GrammarClient } from "./grammar-client.ts";
@@ -121,10 +122,10 @@ export class EngineHost implements EngineHostApi {
       const weights = createWeightMap(checkpoint, spec, names);
       this.#tokenizer = await loadTokenizer(files, checkpoint, signal);
       report("device");
-      const gpu = await openGpu(this.#place.gpu, { stockLimits: options.stockLimits ?? false });
+      const opening = openGpu(this.#place.gpu, { stockLimits: options.stockLimits ?? false });
+      const gpu = await untilAborted(opening, signal, (late) => late.destroy());
       try {
-        signal.throwIfAborted();
-        const popular = await io.setExperts(checkpoint, weights, spec);
+        const popular = await untilAborted(io.setExperts(checkpoint, weights, spec), signal);
         const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
         const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
         const tiers = {
@@ -267,8 +268,8 @@ export class EngineHost implements EngineHostApi {
     return this.#step(callId, (signal) => this.#answers().whole(request, signal));
   }
 
-  async respondStart(request: ResponseRequest): Promise<number> {
-    return this.#answers().start(request);
+  respondStart(request: ResponseRequest, callId: number): Promise<number> {
+    return this.#calls.run(callId, (signal) => this.#answers().start(request, signal));
   }
 
   respondNext(streamId: number, callId: number): Promise<ResponseChunk | null> {

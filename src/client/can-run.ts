@@ -21,7 +21,7 @@ export async function canRun(source: ModelSource, options: RunOptions = {}): Pro
   const where = wireSource(source, globalThis.document?.baseURI);
   const border = new Border(startWorker(workerUrl));
   try {
-    return await border.call(signal, (host, callId) => host.canRun(where, wire, callId));
+    return await border.only(signal, (host, callId) => host.canRun(where, wire, callId), 0); // it has nothing to put in order
   } finally {
     border.close();
   }

@@ -100,7 +100,11 @@ export class Model {
     return complete(this.#border, prompt, options);
   }
 
-  /** A new timeline with a KV cache of its own. @throws BudgetError when its cache leaves no room for the experts. */
+  /**
+   * A new timeline with a KV cache of its own. Beyond the caches that were reserved when loading it takes free memory where
+   * the load set no `gpuBudgetBytes`, and slots within one, or when the GPU refuses; results do not change.
+   * @throws BudgetError when its cache leaves no room for the experts; `AbortError` when `options.signal` fires.
+   */
   async createSession({ signal, ...options }: SessionOptions = {}): Promise<Session> {
     const opened = await this.#border.call(signal, (host, callId) => host.createSession(options, callId));
     return new Session(this.#border, opened);
@@ -379,11 +383,18 @@ export class Border {
     }
   }
 
-  /** The only call of an engine that was started for it: an abort ends the engine when it does not answer soon. */
-  async only<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T> {
+  /**
+   * The only call of an engine that was started for it: an abort ends the engine when it does not answer soon.
+   * @param graceMs how long an aborted call may take to end in order.
+   */
+  async only<T>(
+    signal: AbortSignal | undefined,
+    run: (host: EngineHostApi, callId: number) => Promise<T>,
+    graceMs = ABORT_GRACE_MS,
+  ): Promise<T> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const stop = () => {
-      timer = setTimeout(() => this.close(), ABORT_GRACE_MS);
+      timer = setTimeout(() => this.close(), graceMs);
     };
     signal?.addEventListener("abort", stop);
     try {

@@ -35,7 +35,7 @@ export async function inspectModel(source: ModelSource, options: InspectOptions 
   const where = wireSource(source, globalThis.document?.baseURI);
   const border = new Border(startWorker(workerUrl));
   try {
-    return await border.only(signal, (host, callId) => host.inspect(where, wire, callId));
+    return await border.only(signal, (host, callId) => host.inspect(where, wire, callId), 0); // it has nothing to put in order
   } finally {
     border.close();
   }

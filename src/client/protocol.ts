@@ -88,7 +88,7 @@ export interface EngineHostApi {
   /** Answers a chat, or continues a text, in one piece. */
   respond(request: ResponseRequest, callId: number): Promise<WholeResponse>;
   /** Starts a stream of chunks and gives its id; nothing runs before `respondNext`. */
-  respondStart(request: ResponseRequest): Promise<number>;
+  respondStart(request: ResponseRequest, callId: number): Promise<number>;
   /** The next chunk, or `null` at the end. Pulled, as tokens are. */
   respondNext(streamId: number, callId: number): Promise<ResponseChunk | null>;
   respondReturn(streamId: number): Promise<void>;

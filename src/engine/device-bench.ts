@@ -72,7 +72,7 @@ class Bench {
   async measure(sample: SampleMatrix): Promise<DeviceSpeed> {
     const tiny = await this.#product(sample, TINY_BYTES);
     const small = await this.#product(sample, SMALL_BYTES);
-    await this.#gpu.pipelines.settled();
+    await this.#gpu.pipelines.settled(this.#signal);
     await this.#time(tiny, small); // the first run also does what drivers put off until then
     this.#roundTripMs = await this.#mean(() => this.#time(tiny));
     const matvecBytesPerSecond = await this.#matvecSpeed(sample, small);

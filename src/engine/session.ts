@@ -6,6 +6,7 @@ import { UsageError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
 import type { Span } from "../gpu/queue.ts";
 import { type Sampling, samplingBytes } from "../kernels/sample.ts";
+import { untilAborted } from "../util/abort.ts";
 import { withAdded } from "./counters.ts";
 import type { DecodePlan } from "./decode.ts";
 import { type StartedStep, unhalt } from "./decode-step.ts";
@@ -20,6 +21,7 @@ import type { ResponseStats, Stats } from "./types.ts";
 export interface SessionHost extends StepsHost {
   stats(): Stats;
   createSession(contextLength: number, signal?: AbortSignal): Promise<Session>;
+  disposeSession(session: Session): Promise<void>;
   /** Runs `task` when every earlier one has ended, and again when the device is lost under it. */
   exclusive<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T>;
   /** The same for a task that takes the step queued last, if there is one; other tasks find it dropped. */
@@ -59,9 +61,9 @@ export class Session {
     this.#steps = new SessionSteps(host, this.#timeline, kv, logits);
   }
 
-  /** Compiles what the first step needs, so that it does not wait then. @throws DeviceError */
-  async prepare(): Promise<void> {
-    await this.#steps.plans();
+  /** Compiles what the first step needs, so that it does not wait then. @throws DeviceError; `AbortError` */
+  async prepare(signal?: AbortSignal): Promise<void> {
+    await this.#steps.plans(signal);
   }
 
   /** Most tokens that its timeline can hold. */
@@ -132,7 +134,7 @@ export class Session {
         this.#accounted(async () => {
           this.#checkBegun();
           const { steps, parts } = this.#host;
-          const { decode } = await this.#steps.plans();
+          const { decode } = await this.#steps.plans(signal);
           const position = this.length - 1;
           if (queued && this.#continues(queued, decode, sampling)) {
             return this.#finishDraw(queued.step, sampling, signal, more);
@@ -217,7 +219,7 @@ export class Session {
       }, signal);
       return other;
     } catch (error) {
-      other.dispose();
+      await untilAborted(this.#host.disposeSession(other), signal).catch(() => {}); // a model that was disposed has freed it
       throw error;
     }
   }
