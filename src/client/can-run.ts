@@ -1,5 +1,5 @@
 /** The door to `canRun`: a worker of its own for as long as the answer takes. */
-import { Border } from "./client.ts";
+import { Border } from "./border.ts";
 import { wireSource } from "./model-source.ts";
 import type { ModelSource, RunAnswer, RunOptions } from "./types.ts";
 import { startWorker } from "./worker.ts";

@@ -1,6 +1,8 @@
 /** The doors of a page: `loadModel` and `inspectModel` start an engine in a worker of its own and ask it. */
+
+import { Border } from "./border.ts";
 import { askToPersist } from "./cached-models.ts";
-import { Border, type Model, openModel } from "./client.ts";
+import { type Model, openModel } from "./model.ts";
 import { isRemote, wireSource } from "./model-source.ts";
 import type { InspectOptions, LoadOptions, ModelInspection, ModelSource } from "./types.ts";
 import { startWorker } from "./worker.ts";
