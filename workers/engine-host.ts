@@ -36,7 +36,7 @@ import type {
   StepEvent,
   TraceRow,
 } from "../src/client/types.ts";
-import { canRun } from "../src/engine/can-run.ts";
+import { canRun, type MeasuredDevice } from "../src/engine/can-run.ts";
 import { embedTexts } from "../src/engine/embed.ts";
 import { Engine } from "../src/engine/engine.ts";
 import { inspectFiles } from "../src/engine/inspect.ts";
@@ -165,12 +165,20 @@ export class EngineHost implements EngineHostApi {
     });
   }
 
-  canRun(source: Source, options: WireRunOptions, callId: number): Promise<RunAnswer> {
+  canRun(
+    source: Source,
+    options: WireRunOptions,
+    known: readonly MeasuredDevice[],
+    callId: number,
+  ): Promise<{ answer: RunAnswer; measured: readonly MeasuredDevice[] }> {
     const { stallTimeoutMs, ...wanted } = options;
-    return this.#calls.run(callId, (signal) => {
-      const isRemote = typeof source === "string" || "repo" in source;
-      const open = (hooks: SourceHooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal);
-      return canRun(this.#place, { open, isRemote }, wanted, signal);
+    const from = this.#place.openSource ?? openSource;
+    return this.#calls.run(callId, async (signal) => {
+      const isRemote = typeof source === "string" ? !/^file:/i.test(source) : "repo" in source;
+      const open = (hooks: SourceHooks) => from(source, { ...hooks, stallTimeoutMs }, signal);
+      const measured = [...known];
+      const answer = await canRun({ ...this.#place, measured }, { open, isRemote }, wanted, signal);
+      return { answer, measured };
     });
   }
 
