@@ -17,7 +17,8 @@ import { leastSlots, type MemoryNeeds, memoryNeeds, planMemory, sessionBytes, wi
 import { checkContext, checkOptions, type EngineOptions, reservedContext } from "./options.ts";
 import type { Parts } from "./parts.ts";
 import { Revival } from "./revive.ts";
-import { type QueuedStep, Session, type SessionHost } from "./session.ts";
+import { Session, type SessionHost } from "./session.ts";
+import type { QueuedStep } from "./session-draws.ts";
 import { modelSizes, PREDICTIONS, type Sizes } from "./sizes.ts";
 import { Steps } from "./steps.ts";
 import { lostAgain, MAX_LOSSES, Turns } from "./turns.ts";
