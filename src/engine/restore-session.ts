@@ -17,7 +17,7 @@ export async function restoreSession(
   signal?: AbortSignal,
 ): Promise<Session> {
   const bytes = new Uint8Array(snapshot);
-  const { state, rowsAt } = await readSnapshot(bytes);
+  const { state, rowsAt } = await untilAborted(readSnapshot(bytes), signal);
   const fingerprint = await untilAborted(engine.parts.weights.fingerprint(engine.spec), signal);
   checkSnapshot(state, fingerprint, contextLength);
   const session = await engine.createSession(state.contextLength, signal);

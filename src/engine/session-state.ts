@@ -27,8 +27,7 @@ export async function saveState(
     bytes.set(new Uint8Array(piece), at);
     at += piece.byteLength;
   }
-  await sealSnapshot(bytes);
-  signal?.throwIfAborted();
+  await untilAborted(sealSnapshot(bytes), signal);
   return bytes.buffer;
 }
 
