@@ -15,6 +15,8 @@ const LOADS = [
 const CHATS_A_LOAD = 8;
 /** Far longer than an answer takes on the slowest adapter. */
 const HANGS_MS = 180_000;
+const BETWEEN_READINGS_MS = 1500;
+const MOST_READINGS = 6;
 /** Every so many loads the whole page is loaded again, with the model in the middle of an answer. */
 const LOADS_A_RELOAD = 3;
 const BEGINNINGS = [
@@ -92,6 +94,26 @@ async function chat(call, number, tokens) {
   return { kind, answers };
 }
 
+/**
+ * A page that was loaded again has the heap of the one before in it until the browser has put that away: reads until it
+ * stands still.
+ * @param {Awaited<ReturnType<typeof attachHeaps>>} heaps
+ */
+async function settledHeap(heaps) {
+  const read = async () => {
+    const { page, workers } = await heaps();
+    return page.heap + workers.heap;
+  };
+  let bytes = await read();
+  for (let i = 0; i < MOST_READINGS; i++) {
+    await new Promise((resolve) => setTimeout(resolve, BETWEEN_READINGS_MS));
+    const now = await read();
+    if (now > 0.99 * bytes) break;
+    bytes = now;
+  }
+  return bytes;
+}
+
 /** @param {ReturnType<typeof parse>} options */
 async function run({ chats, tokens }) {
   const server = await serve();
@@ -106,12 +128,15 @@ async function run({ chats, tokens }) {
     const call = (name, ...args) => inTime(name, page.evaluate(`soak.${name}(...${JSON.stringify(args)})`));
     let heaps = await attachHeaps(page);
     const samples = [];
+    /** The most after any chat of a load: some kernels' constants are made when they are first wanted. */
     const ledgers = LOADS.map(() => /** @type {number[]} */ ([]));
     const done = { chats: 0, tokens: 0, cached: 0, stopped: 0, loads: 0, reloads: 0 };
     while (done.chats < chats) {
       const way = done.loads % LOADS.length;
       await call("open", `${server.url}tales.gguf`, LOADS[way]);
       done.loads += 1;
+      let most = 0;
+      let here = 0;
       for (let i = 0; i < CHATS_A_LOAD && done.chats < chats; i++) {
         const { kind, answers } = await chat(call, done.chats++, tokens);
         for (const answer of answers) {
@@ -121,9 +146,11 @@ async function run({ chats, tokens }) {
         }
         const { gpuBytesTotal, warnings } = await call("state");
         if (warnings > 0) throw new Error(`${warnings} warnings: the device was lost, or refused memory`);
-        ledgers[way]?.push(gpuBytesTotal);
+        most = Math.max(most, gpuBytesTotal);
+        here += 1;
         console.log(`chat ${done.chats}, ${kind}: ${done.tokens} tokens so far, ledger ${mib(gpuBytesTotal)}`);
       }
+      if (here === CHATS_A_LOAD) ledgers[way]?.push(most);
       if (done.loads % LOADS_A_RELOAD === 0) {
         void call("answer", [{ role: "user", content: "The" }], { max_tokens: tokens }).catch(() => {});
         await new Promise((resolve) => setTimeout(resolve, 500));
@@ -134,9 +161,9 @@ async function run({ chats, tokens }) {
         const left = await call("close");
         if (Object.keys(left).length > 0) throw new Error(`the ledger still holds ${JSON.stringify(left)}`);
       }
-      const { page: own, workers } = await inTime("reading the heaps", heaps());
-      samples.push({ token: done.tokens, bytes: own.heap + workers.heap });
-      console.log(`no model open: heap ${mib(own.heap + workers.heap)}`);
+      const bytes = await inTime("reading the heaps", settledHeap(heaps));
+      samples.push({ token: done.tokens, bytes });
+      console.log(`no model open: heap ${mib(bytes)}`);
     }
     return { ...done, ledgers, samples };
   } finally {
@@ -155,7 +182,7 @@ function judge({ ledgers, samples, ...done }) {
       .join(", "),
   );
   for (const [least = 0, most = 0] of spread.filter(([least = 0]) => Number.isFinite(least)))
-    console.log(`ledger after a chat: ${mib(least)} to ${mib(most)}`);
+    console.log(`ledger's most in a load: ${least} to ${most} bytes`);
   console.log(
     `heap without a model: ${mib(first)} to ${mib(last)}, ${perToken.toFixed(1)} bytes a token: ${flat ? "flat" : "growing"}`,
   );
