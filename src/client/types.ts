@@ -111,11 +111,12 @@ export interface LoadOptions {
    * beside it: slots are given up for those only when the GPU refuses memory.
    */
   readonly gpuBudgetBytes?: number;
-  /** KV cache reserved inside the budget, in tokens; sessions up to this length fit without taking slots. Default: min(model's, 2048). */
+  /** KV cache reserved inside the budget, in tokens; a session up to this length fits without taking slots. Default: min(model's, 2048). */
   readonly contextLength?: number;
   /**
    * Conversations that chat keeps in the KV cache between requests; room for that many caches is reserved inside the
-   * budget, and no slots are lost to them later. More at once are served too, and take slots while they run. Default 1.
+   * budget, and no slots are lost to them later. More at once are served too, and take free memory
+   * while they run, or slots within a `gpuBudgetBytes`. Default 1.
    */
   readonly chatSessions?: number;
   /** Eviction policy. Default "successor". It changes what is fetched, never a result. */
