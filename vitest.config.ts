@@ -5,7 +5,9 @@ import { CHROMIUM_ARGS, findChromium } from "./scripts/chromium.mjs";
 
 // Compute on the software adapter is slow; a test that hangs must still end.
 const GPU_TIMEOUT_MS = 120_000;
-// What a page shows soon may take longer there, and the GPU tier runs beside it.
+// Tests that take two seconds by themselves take more beside the GPU tier.
+const UNIT_TIMEOUT_MS = 30_000;
+// What a page shows soon may take longer there.
 const POLL_TIMEOUT_MS = 15_000;
 
 // Without a Chromium this is undefined, and playwright's own error says what is missing.
@@ -31,7 +33,16 @@ export default defineConfig({
   test: {
     reporters: ["default", "./test/gpu-reporter.ts"],
     projects: [
-      { extends: true, test: { name: "unit", environment: "node", include: ["test/unit/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          environment: "node",
+          include: ["test/unit/**/*.test.ts"],
+          testTimeout: UNIT_TIMEOUT_MS,
+          hookTimeout: UNIT_TIMEOUT_MS,
+        },
+      },
       {
         extends: true,
         test: { name: "shaders", environment: "node", include: ["test/shaders/**/*.test.ts"], testTimeout: 60_000 },
