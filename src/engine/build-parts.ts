@@ -51,7 +51,8 @@ export async function buildParts(
     if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
     const read: PagedLayer["read"] = (expert, how) => ram.read(layer, expert, how);
     const raise = (expert: number): void => options.raiseExpert?.(layer, expert);
-    return { layer, numExperts, topK, geometry, read, raise };
+    const atHand = (expert: number) => ram.peek(layer, expert);
+    return { layer, numExperts, topK, geometry, read, raise, atHand };
   });
   const ropeFactors =
     spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);

@@ -33,6 +33,8 @@ export interface PagedLayer {
   readonly read: (expert: number, options: ExpertReadOptions) => Promise<Uint8Array<ArrayBuffer>>;
   /** Makes a guess that is being read as urgent as a demand. */
   readonly raise?: (expert: number) => void;
+  /** The bytes of an expert where no read is needed for them. */
+  readonly atHand?: (expert: number) => Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** How long `acquire` waits. */
@@ -72,6 +74,8 @@ interface LayerState {
   readonly uses: Uint32Array<ArrayBuffer>;
   /** Fetched on a guess and not used yet. */
   readonly guessed: Set<number>;
+  /** Experts whose slots went away under them: they come back with the next slots, or are evicted then. */
+  readonly displaced: Set<number>;
   table: SlotTable;
   slabs: Slabs;
   changes: PagingChange;
@@ -83,6 +87,9 @@ const MIN_PARALLEL_READS = 6; // what browsers give one HTTP/1.1 host
 const MAX_PARALLEL_READS = 64;
 /** Guesses that nobody waits for any more; with so many under way no others are read: a slow link would pile them up. */
 const MAX_LATE_READS = 48;
+
+/** Written into new slots at once: the browser holds a copy of what the GPU has not taken yet. */
+const REFILL_BYTES = 64 * 2 ** 20;
 
 /** A read under way for a guess. */
 interface GuessRead {
@@ -132,6 +139,7 @@ export class Pager {
       policy: createPolicy(policy, spec.numExperts),
       uses: new Uint32Array(spec.numExperts),
       guessed: new Set(),
+      displaced: new Set(),
       changes: { fetched: [], evicted: [] },
       ...emptySlots(gpu, spec, slotsPerLayer),
     }));
@@ -279,21 +287,19 @@ export class Pager {
 
   /**
    * Gives every layer `slotsPerLayer` slots, as far as its bindings hold them. A layer's old slabs go before its new ones
-   * come, so the ledger never exceeds the larger of both budgets; its experts are fetched again when they are wanted.
+   * come, so the ledger never exceeds the larger of both budgets. What the old slots held comes back as far as it is at
+   * hand and has room; the rest is fetched again when it is wanted.
    */
   async resize(slotsPerLayer: number): Promise<void> {
     await this.endGuesses();
-    for (const [moe, state] of this.#layers.entries()) {
-      if (slotsFor(state.spec, slotsPerLayer) === state.table.numSlots) continue;
-      for (const expert of state.table.resident) this.#noteEviction(state, expert);
-      state.slabs.destroy();
-      state.table = new SlotTable(state.spec.numExperts, 0); // what holds if memory is refused below
-      this.#writeRow(moe);
-    }
-    for (const [moe, state] of this.#layers.entries()) {
-      if (slotsFor(state.spec, slotsPerLayer) === state.table.numSlots) continue;
+    const changing = [...this.#layers.entries()].filter(
+      ([, { spec, table }]) => slotsFor(spec, slotsPerLayer) !== table.numSlots,
+    );
+    for (const [moe, state] of changing) this.#removeSlots(moe, state);
+    for (const [moe, state] of changing) {
       const made = await this.#gpu.ledger.checked("slots", () => emptySlots(this.#gpu, state.spec, slotsPerLayer));
       Object.assign(state, made);
+      await this.#refill(state);
       this.#writeRow(moe);
     }
   }
@@ -301,19 +307,41 @@ export class Pager {
   /** The slots are gone with their device: no expert is resident, and no layer has a slot before `resize`. */
   async drop(): Promise<void> {
     await this.endGuesses();
-    for (const [moe, state] of this.#layers.entries()) {
-      state.changes = { fetched: [], evicted: [...state.changes.evicted, ...state.table.resident] };
-      state.guessed.clear();
-      state.slabs.destroy();
-      state.table = new SlotTable(state.spec.numExperts, 0);
-      this.#writeRow(moe);
-    }
+    for (const [moe, state] of this.#layers.entries()) this.#removeSlots(moe, state);
   }
 
   dispose(): void {
     void this.endGuesses();
     for (const { slabs } of this.#layers) slabs.destroy();
     this.residency.destroy();
+  }
+
+  #removeSlots(moe: number, state: LayerState): void {
+    for (const expert of state.table.resident) state.displaced.add(expert);
+    state.slabs.destroy();
+    state.table = new SlotTable(state.spec.numExperts, 0); // what holds if memory is refused for others
+    this.#writeRow(moe);
+  }
+
+  /** Puts what lost its slot into the layer's new ones, the worthiest as far as it is at hand and there is room. */
+  async #refill(state: LayerState): Promise<void> {
+    const { displaced, policy, spec, table } = state;
+    const back = new Set([...displaced].filter((expert) => spec.atHand?.(expert)));
+    while (back.size > table.numSlots) back.delete(policy.victim([...back], this.#step));
+    let written = 0;
+    for (const expert of displaced) {
+      const bytes = back.has(expert) ? spec.atHand?.(expert) : undefined;
+      const slot = bytes && table.takeFree();
+      if (bytes === undefined || slot === undefined) {
+        this.#noteEviction(state, expert);
+        continue;
+      }
+      this.#write(state, expert, slot, bytes);
+      written += bytes.byteLength;
+      this.counts.expertBytesFetched += bytes.byteLength;
+      if (written % REFILL_BYTES < bytes.byteLength) await this.#gpu.queue.idle();
+    }
+    displaced.clear();
   }
 
   #state(moe: number): LayerState {
@@ -334,12 +362,16 @@ export class Pager {
       else throw new RangeError(`layer ${state.spec.layer}: more experts demanded at once than slots`);
       return;
     }
-    const { buffer, offset } = state.slabs.locate(slot);
-    this.#gpu.queue.write(buffer, offset, bytes);
-    state.table.place(expert, slot);
+    this.#write(state, expert, slot, bytes);
     this.#writeEntry(moe, expert, slot);
     if (guess) state.guessed.add(expert);
     state.changes.fetched.push(expert);
+  }
+
+  #write(state: LayerState, expert: number, slot: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const { buffer, offset } = state.slabs.locate(slot);
+    this.#gpu.queue.write(buffer, offset, bytes);
+    state.table.place(expert, slot);
     this.counts.expertsFetched += 1;
   }
 
