@@ -3,7 +3,7 @@ import { afterEach, beforeAll, expect, it } from "vitest";
 import { Engine } from "../../src/engine/engine.ts";
 import type { ModelWarning } from "../../src/engine/types.ts";
 import { DeviceError } from "../../src/errors.ts";
-import { openGpu } from "../../src/gpu/device.ts";
+import { type Gpu, openGpu } from "../../src/gpu/device.ts";
 import { type BreakableGpu, breakableGpu } from "./breakable-gpu.ts";
 import { bitDifference, type OpenedModel, openModel, shareDevice } from "./engines.ts";
 import { maiFolder } from "./fixtures.ts";
@@ -27,6 +27,34 @@ async function open(memoryBytes: number) {
   const onWarning = (warning: ModelWarning) => void warnings.push(warning);
   const creating = Engine.create(gpu, model.weights, model.spec, { contextLength: CONTEXT, onWarning });
   return { gpu, creating };
+}
+
+/** Without a budget caches come out of free memory; slots go when the GPU refuses, or when a budget says so. */
+async function sessionsBeyondTheReserved(engine: Engine, gpu: Gpu, expected: Float32Array) {
+  const { slotsPerLayer, kvBytes, budgetBytes, fullBudgetBytes } = engine.memory();
+  const second = await engine.createSession();
+  const roomForTwo = { slotsPerLayer, kvBytes: 2 * kvBytes, budgetBytes: budgetBytes + kvBytes };
+  expect(engine.memory()).toMatchObject(roomForTwo);
+  expect(bitDifference(await second.prefill(PROMPT), expected)).toBe("");
+  await engine.disposeSession(second);
+  expect(engine.memory()).toMatchObject({ slotsPerLayer, kvBytes, budgetBytes });
+
+  breakable.limitMemory(gpu.ledger.totalBytes + Math.floor(kvBytes / 2));
+  const third = await engine.createSession();
+  const lowered = engine.memory();
+  expect(lowered.slotsPerLayer).toBeLessThan(slotsPerLayer);
+  expect(warnings.map(({ code }) => code)).toEqual(["budget-lowered"]);
+  expect(bitDifference(await third.prefill(PROMPT), expected)).toBe("");
+  await engine.disposeSession(third);
+  expect(engine.memory()).toMatchObject({ kvBytes, budgetBytes: lowered.budgetBytes });
+  expect(engine.memory().slotsPerLayer).toBeGreaterThan(lowered.slotsPerLayer);
+
+  breakable.limitMemory(Number.POSITIVE_INFINITY);
+  expect((await engine.setBudget(fullBudgetBytes)).slotsPerLayer).toBe(slotsPerLayer);
+  const fourth = await engine.createSession();
+  expect(engine.memory()).toMatchObject({ kvBytes: 2 * kvBytes, budgetBytes: fullBudgetBytes });
+  expect(engine.memory().slotsPerLayer).toBeLessThan(slotsPerLayer);
+  await engine.disposeSession(fourth);
 }
 
 it("slots at load, a cache, a larger budget and a new device: each gets what there is, down to the fewest", async () => {
@@ -73,13 +101,14 @@ it("slots at load, a cache, a larger budget and a new device: each gets what the
   gpu.destroy();
 });
 
-it("when even the fewest slots are refused it is a DeviceError, and memory that comes back is used", async () => {
+it("sessions beyond the reserved; no room even for the fewest slots: DeviceError, and memory that comes back is used", async () => {
   const small = await open(Number.POSITIVE_INFINITY);
   const engine = await small.creating;
   const { minBudgetBytes, fullBudgetBytes, slotBytes } = engine.memory();
   const dense = small.gpu.ledger.totalBytes - slotBytes;
   const session = await engine.createSession();
   const expected = await session.prefill(PROMPT);
+  await sessionsBeyondTheReserved(engine, small.gpu, expected);
   await engine.setBudget(minBudgetBytes);
   breakable.limitMemory(small.gpu.ledger.totalBytes - engine.memory().slotBytes + 64);
   const error: unknown = await engine.setBudget(fullBudgetBytes).catch((reason: unknown) => reason);

@@ -38,7 +38,7 @@ function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", 
     };
     const raise = (expert: number) => raised.push(expert);
     const atHand = (expert: number) => (near.includes(expert) ? expertBytes(layer, expert) : undefined);
-    return { layer, numExperts: NUM_EXPERTS, topK: 2, geometry, read: readExpert, raise, atHand };
+    return { layer, numExperts: NUM_EXPERTS, geometry, read: readExpert, raise, atHand };
   });
   const pager = new Pager(fake.gpu, paged, policy, slots);
   const resident = (moe = 0) => {
@@ -341,7 +341,7 @@ describe("late guesses", () => {
       return expert === 0 || expert === 7 ? Promise.resolve(expertBytes(10, expert)) : new Promise(() => {});
     };
     const geometry = { ...slabGeometry(SLOT_BYTES, NUM_EXPERTS, 2, 1 << 20), slotBytes };
-    const layer: PagedLayer = { layer: 10, numExperts: NUM_EXPERTS, topK: 2, geometry, read };
+    const layer: PagedLayer = { layer: 10, numExperts: NUM_EXPERTS, geometry, read };
     const pager = new Pager({ ...fake.gpu, queue: { ...fake.gpu.queue, write: () => {} } as never }, [layer], "lru", 3);
     const wants = [{ moe: 0, experts: [1, 2, 3, 4, 5, 6, 7], guess: true }];
     await pager.acquire([{ moe: 0, experts: [0], guess: false }, ...wants], soon);
