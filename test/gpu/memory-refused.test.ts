@@ -101,7 +101,7 @@ it("slots at load, a cache, a larger budget and a new device: each gets what the
   gpu.destroy();
 });
 
-it("sessions beyond the reserved; no room even for the fewest slots: DeviceError, and memory that comes back is used", async () => {
+it("sessions beyond the reserved, and refusals of even the fewest slots: a DeviceError, until memory comes back", async () => {
   const small = await open(Number.POSITIVE_INFINITY);
   const engine = await small.creating;
   const { minBudgetBytes, fullBudgetBytes, slotBytes } = engine.memory();
