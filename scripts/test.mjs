@@ -1,11 +1,13 @@
 // `npm test`: every check there is, from nothing but Node and npm. Installs what is missing, goes on after a failing
 // tier, and ends with one line of counts. What did not run counts as failed: a skipped test, an empty tier, no GPU.
+// The GPU tier runs beside all others: a software adapter compiles one kernel at a time, and leaves a core to them.
 //   node scripts/test.mjs                      all tiers
 //   node scripts/test.mjs --tier=unit,shaders  some of them
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { countReport } from "./count-report.mjs";
 import { ensureDependencies, ROOT } from "./install.mjs";
 
@@ -14,24 +16,45 @@ import { ensureDependencies, ROOT } from "./install.mjs";
 // Longer than any tier takes on two slow cores; a browser that hangs must not hold the run for ever.
 const TIER_LIMIT_MS = 40 * 60_000;
 
+// Of the GPU project, and what needs least of it: every kernel by itself, on devices of their own.
+const KERNELS = "test/gpu/kernels";
+
 const reports = mkdtempSync(join(tmpdir(), "octavo-test-"));
 
-/** @param {string[]} args of node */
-function runNode(args) {
-  const options = /** @type {const} */ ({ cwd: ROOT, stdio: "inherit", timeout: TIER_LIMIT_MS });
-  const { status, signal } = spawnSync(process.execPath, args, options);
-  if (signal) console.error(`Ended by ${signal}.`);
-  return status === 0;
+/**
+ * @param {string[]} args of node
+ * @param {string} label before every line it prints, "" where nothing else is printed meanwhile
+ * @returns {Promise<boolean>}
+ */
+function runNode(args, label) {
+  /** @type {import("node:child_process").StdioOptions} */
+  const stdio = label === "" ? "inherit" : ["ignore", "pipe", "pipe"];
+  const child = spawn(process.execPath, args, { cwd: ROOT, stdio, timeout: TIER_LIMIT_MS });
+  for (const input of [child.stdout, child.stderr]) {
+    if (input) createInterface({ input }).on("line", (line) => console.log(`${label}${line}`));
+  }
+  return new Promise((resolve) => {
+    child.on("error", (error) => console.error(`${label}${error.message}`));
+    child.on("close", (status) => resolve(status === 0));
+    child.on("exit", (_, signal) => {
+      if (!signal) return;
+      console.error(`${label}Ended by ${signal}.`);
+      resolve(false); // what it had started may hold its output open
+    });
+  });
 }
 
+/** @typedef {(label: string) => Promise<Count>} Tier */
+
 /**
- * A tier that is one command and counts as one check.
+ * A tier that is a few commands and counts as one check.
  * @param {string[][]} commands
- * @returns {() => Count}
+ * @returns {Tier}
  */
 function single(...commands) {
-  return () => {
-    const passed = commands.map(runNode).every(Boolean);
+  return async (label) => {
+    let passed = true;
+    for (const command of commands) passed = (await runNode(command, label)) && passed;
     return { passed: passed ? 1 : 0, failed: passed ? 0 : 1, notes: passed ? [] : ["failed; see above"] };
   };
 }
@@ -40,14 +63,14 @@ function single(...commands) {
  * A tier of vitest tests, which are counted one by one.
  * @param {string} project
  * @param {string[]} more of its arguments
- * @returns {() => Count}
+ * @returns {Tier}
  */
 function vitest(project, ...more) {
-  return () => {
-    const file = join(reports, `${project}.json`);
+  return async (label) => {
+    const file = join(mkdtempSync(join(reports, "tier-")), "report.json");
     const reporters = ["--reporter=default", "--reporter=./test/gpu-reporter.ts", "--reporter=json"];
     const args = ["run", "--project", project, ...more, ...reporters, `--outputFile.json=${file}`];
-    const ok = runNode(["node_modules/vitest/vitest.mjs", ...args]);
+    const ok = await runNode(["node_modules/vitest/vitest.mjs", ...args], label);
     try {
       return countReport(JSON.parse(readFileSync(file, "utf8")), ok);
     } catch {
@@ -56,7 +79,7 @@ function vitest(project, ...more) {
   };
 }
 
-/** @type {Record<string, () => Count>} */
+/** @type {Record<string, Tier>} */
 const TIERS = {
   typecheck: single(["node_modules/typescript/bin/tsc", "--noEmit"]),
   lint: single(["scripts/check-imports.mjs"], ["node_modules/@biomejs/biome/bin/biome", "ci", "--error-on-warnings"]),
@@ -64,8 +87,10 @@ const TIERS = {
   // On every core; by itself vitest leaves one unused.
   unit: vitest("unit", "--maxWorkers=100%"),
   shaders: vitest("shaders", "--maxWorkers=100%"),
-  gpu: vitest("gpu"),
   e2e: vitest("e2e"),
+  // Last of its lane, to end when the GPU tier does.
+  kernels: vitest("gpu", KERNELS),
+  gpu: vitest("gpu", `--exclude=${KERNELS}/**`),
 };
 
 function chosenTiers() {
@@ -94,16 +119,29 @@ function printTier(name, { passed, failed, notes }) {
   for (const note of notes) console.log(`           ${note}`);
 }
 
+/**
+ * @param {string[]} names of tiers, run one after another
+ * @param {Map<string, Count>} counts is added to
+ * @param {boolean} isAlone
+ */
+async function runLane(names, counts, isAlone) {
+  for (const name of names) {
+    const label = isAlone ? "" : `${name.padEnd(9)} | `;
+    const started = performance.now();
+    console.log(isAlone ? `\n── ${name} ──` : `${label}begins`);
+    counts.set(name, (await TIERS[name]?.(label)) ?? { passed: 0, failed: 1, notes: ["no such tier"] });
+    console.log(`${label}took ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  }
+}
+
 async function main() {
   const names = chosenTiers();
   ensureDependencies();
-  if (names.includes("gpu") || names.includes("e2e")) await prepareChromium();
-  /** @type {Map<string, Count>} */
-  const counts = new Map();
-  for (const name of names) {
-    console.log(`\n── ${name} ──`);
-    counts.set(name, TIERS[name]?.() ?? { passed: 0, failed: 1, notes: ["no such tier"] });
-  }
+  if (["gpu", "kernels", "e2e"].some((name) => names.includes(name))) await prepareChromium();
+  const counts = new Map(names.map((name) => [name, /** @type {Count} */ ({ passed: 0, failed: 1, notes: [] })]));
+  const lanes = [names.filter((name) => name === "gpu"), names.filter((name) => name !== "gpu")];
+  const isAlone = lanes.some((lane) => lane.length === 0);
+  await Promise.all(lanes.map((lane) => runLane(lane, counts, isAlone)));
   rmSync(reports, { recursive: true, force: true });
   console.log("");
   for (const [name, count] of counts) printTier(name, count);

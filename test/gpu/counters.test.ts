@@ -80,10 +80,7 @@ beforeAll(async () => {
     plan = engine.memory();
   });
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 describe("work per token", () => {
   it("is one submission, one read-back and the dispatches of the plan when every expert is there", () =>

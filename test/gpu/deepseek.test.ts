@@ -18,7 +18,7 @@ import {
 import { createRandom } from "../reference/compare.ts";
 import { deepseekLogits } from "../reference/deepseek.ts";
 import { bitDifference, budgetFor, openModel, type SharedDevice, shareDevice } from "./engines.ts";
-import { fetchJson } from "./fixtures.ts";
+import { fetchJson, goldenFile } from "./fixtures.ts";
 
 // As in families.test.ts.
 const BOUND = 1e-4;
@@ -27,10 +27,7 @@ let device: SharedDevice;
 beforeAll(async () => {
   device = await shareDevice();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 function worst(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   return Math.max(...Array.from(expected, (value, i) => Math.abs(value - (actual[i] ?? Number.NaN))));
@@ -139,7 +136,7 @@ interface Golden {
 }
 
 test("the generated file as a folder: Octavo and the reference agree with llama.cpp", async () => {
-  const file = openFileSet(`${location.origin}/node_modules/.cache/octavo-fixtures/deepseek2-f32.gguf`);
+  const file = goldenFile("deepseek2-f32");
   const tensors = await namedAsFolder(await openCheckpoint(file), GENERATED);
   const golden = await fetchJson<Golden>("/test/fixtures/gguf/goldens/deepseek2-f32.json");
   const { tokens, lastLogits } = golden.exact[5];

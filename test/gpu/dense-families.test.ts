@@ -16,10 +16,7 @@ let device: SharedDevice;
 beforeAll(async () => {
   device = await shareDevice();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 const floats = (bits: Uint32Array): Float32Array => new Float32Array(bits.buffer, bits.byteOffset, bits.length);
 

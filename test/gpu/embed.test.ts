@@ -16,10 +16,7 @@ let device: SharedDevice;
 beforeAll(async () => {
   device = await shareDevice();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 it("agrees with the reference, whatever the chunks; leaves nothing; refuses what is empty or too long", async () => {
   const folder = await fetchFolder("base-f32");

@@ -23,13 +23,36 @@ export async function openModel(files: FileSet): Promise<OpenedModel> {
 
 /** A device whose compiled kernels serve many engines; every engine has a ledger and a queue of its own. */
 export interface SharedDevice {
-  /** What the device complained about so far: nothing, in a sound run. */
+  /** What the device complained about since it was asked for: nothing, in a sound run. */
   readonly complaints: readonly string[];
   engine(model: OpenedModel, options?: EngineOptions): Promise<{ engine: Engine; gpu: Gpu }>;
+}
+
+/** A device that a test may destroy. */
+export interface OwnDevice extends SharedDevice {
   close(): void;
 }
 
+let page: Promise<SharedDevice> | undefined;
+
+/**
+ * The page's device, for a test file that needs none of its own. The files of a run share one page (`isolate: false`): on
+ * a software adapter an engine's 26 kernels take five seconds to compile, more than most tests take to run.
+ */
 export async function shareDevice(): Promise<SharedDevice> {
+  page ??= openDevice();
+  const { complaints, engine } = await page;
+  const before = complaints.length;
+  return {
+    engine,
+    get complaints() {
+      return complaints.slice(before);
+    },
+  };
+}
+
+/** A device of a test's own, which nobody else computes on. */
+export async function openDevice(): Promise<OwnDevice> {
   const adapter = await navigator.gpu.requestAdapter();
   if (!adapter) throw new Error("no adapter");
   const complaints: string[] = [];

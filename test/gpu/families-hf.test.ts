@@ -1,10 +1,9 @@
 /** Hugging Face folders of other families: the weights of a small GGUF file under their names give llama.cpp's logits. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openCheckpoint } from "../../src/formats/open-checkpoint.ts";
-import { openFileSet } from "../../src/sources/file-set.ts";
 import { folderOf } from "../fixtures/hf-folder.ts";
 import { openModel, type SharedDevice, shareDevice } from "./engines.ts";
-import { fetchJson } from "./fixtures.ts";
+import { fetchJson, goldenFile } from "./fixtures.ts";
 
 // As in families.test.ts.
 const BOUND = 1e-4;
@@ -17,10 +16,7 @@ let device: SharedDevice;
 beforeAll(async () => {
   device = await shareDevice();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 const SIZES = { hidden_size: 256, vocab_size: 320, max_position_embeddings: 2048, rms_norm_eps: 1e-5, rope_theta: 1e6 };
 
@@ -158,7 +154,7 @@ it.each([
     "mxfp4",
   ],
 ])("%s", async (family, config, variant = "f32") => {
-  const file = openFileSet(`${location.origin}/node_modules/.cache/octavo-fixtures/${family}-${variant}.gguf`);
+  const file = goldenFile(`${family}-${variant}`);
   const folder = await folderOf(await openCheckpoint(file), config, { packed: variant === "mxfp4" });
   const golden = await fetchJson<Golden>(`/test/fixtures/gguf/goldens/${family}-${variant}.json`);
   const { tokens, lastLogits } = golden.exact[5];

@@ -4,7 +4,6 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine } from "../../src/engine/engine.ts";
-import { openFileSet } from "../../src/sources/file-set.ts";
 import { GOLDEN_MODELS } from "../fixtures/gguf/models.ts";
 import {
   answer,
@@ -16,9 +15,8 @@ import {
   type SharedDevice,
   shareDevice,
 } from "./engines.ts";
-import { fetchJson } from "./fixtures.ts";
+import { fetchJson, goldenFile } from "./fixtures.ts";
 
-const STEPS = 16;
 const PAGED_STEPS = 4;
 // Two float32 programs with different orders of sums; float64 lies within 1.4e-5 of the stored results, and 4.9e-5 at 600,
 // where routers come as near to a tie as 4e-7. Logits have a standard deviation of about 2.
@@ -26,6 +24,8 @@ const BOUND = 1e-4;
 const LONG_BOUND = 1e-3;
 /** Prompts of 600 take minutes on a software adapter: `npm run test:golden` runs them. */
 const ON_DEMAND = Boolean(import.meta.env.VITE_GOLDEN);
+/** Tokens decoded behind a prompt; behind the longer one a few, to see that its cache is read. */
+const STEPS = { "5": 16, "64": ON_DEMAND ? 16 : 6 } as const;
 
 interface Result {
   readonly tokens: readonly number[];
@@ -41,10 +41,7 @@ let device: SharedDevice;
 beforeAll(async () => {
   device = await shareDevice();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 function maxAbs(actual: Float32Array | Uint32Array, expected: readonly number[]): number {
   const values = actual instanceof Float32Array ? actual : new Float32Array(actual.buffer, actual.byteOffset);
@@ -52,7 +49,6 @@ function maxAbs(actual: Float32Array | Uint32Array, expected: readonly number[])
   return Math.max(...expected.map((value, i) => Math.abs(value - (values[i] ?? Number.NaN))));
 }
 
-const fileOf = (name: string) => openFileSet(`${location.origin}/node_modules/.cache/octavo-fixtures/${name}.gguf`);
 const goldenOf = (name: string) => fetchJson<Golden>(`/test/fixtures/gguf/goldens/${name}.json`);
 
 describe.each(GOLDEN_MODELS)("%s", (name) => {
@@ -61,7 +57,7 @@ describe.each(GOLDEN_MODELS)("%s", (name) => {
   let engine: Engine;
   let paged: Engine;
   beforeAll(async () => {
-    model = await openModel(fileOf(name));
+    model = await openModel(goldenFile(name));
     golden = await goldenOf(name);
     ({ engine } = await device.engine(model, { contextLength: 128 }));
     const gpuBudgetBytes = budgetFor(engine.memory(), 0.25);
@@ -78,13 +74,14 @@ describe.each(GOLDEN_MODELS)("%s", (name) => {
     for (const length of ["5", "64"] as const) {
       const { tokens, lastLogits, greedy } = golden.exact[length];
       const session = await engine.createSession();
-      const full = await answer(session, tokens, STEPS);
+      const full = await answer(session, tokens, STEPS[length]);
       const error = maxAbs(full.bits[0] ?? new Uint32Array(0), lastLogits);
       console.log(`${name}, ${length} tokens: off by at most ${error.toExponential(1)}`);
       expect(error).toBeLessThan(BOUND);
       expect(Math.min(...greedy.map(({ margin }) => margin))).toBeGreaterThan(2 * BOUND);
-      expect(full.ids).toEqual(greedy.map(({ id }) => id));
+      expect(full.ids).toEqual(greedy.slice(0, STEPS[length]).map(({ id }) => id));
       session.dispose();
+      if (length === "5" && !ON_DEMAND) continue; // paged below, token by token
       // A miss is a round of its own on a software adapter: the first steps, from a cold start, are the ones that miss.
       const other = await paged.createSession();
       const few = await answer(other, tokens, PAGED_STEPS);

@@ -29,10 +29,7 @@ beforeAll(async () => {
   budget = engine.memory().minBudgetBytes;
   engine.dispose();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 let mishap = (_number: number): Mishap => ({});
 

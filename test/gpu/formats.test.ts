@@ -22,7 +22,7 @@ import {
   type SharedDevice,
   shareDevice,
 } from "./engines.ts";
-import { fetchJson, maiFolder, TALES_URL } from "./fixtures.ts";
+import { fetchJson, maiFolder, TALES_URL, talesFile } from "./fixtures.ts";
 import { fetchBytes, fetchFolder } from "./service.ts";
 
 const CONTEXT = 64;
@@ -37,10 +37,7 @@ let device: SharedDevice;
 beforeAll(async () => {
   device = await shareDevice();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 async function answerOf(files: FileSet, prompt: readonly number[] = PROMPT, steps = STEPS): Promise<Answer> {
   const { engine } = await device.engine(await openModel(files), { contextLength: CONTEXT });
@@ -126,16 +123,13 @@ describe("the same folder", () => {
     expect(difference(await answerOf(openFileSet(files)), expected)).toBe("");
   });
 
-  it("through the public door, picked files included, gives the same bits", async () => {
-    const twin = await maiGgufTwin(await openCheckpoint(maiFolder("base-f32")), "F32");
-    for (const source of [picked(), new File([twin], "base.gguf")]) {
-      const model = await loadModel(source, { contextLength: CONTEXT });
-      const session = await model.createSession();
-      expect(bitDifference(await session.prefill(PROMPT), expected.bits[0]!)).toBe("");
-      expect(bitDifference(await session.decode(expected.ids[0]!), expected.bits[1]!)).toBe("");
-      expect((await model.stats()).fileBytes).toBeGreaterThan(0);
-      expect(await model.dispose()).toEqual({});
-    }
+  it("picked, through the public door, gives the same bits", async () => {
+    const model = await loadModel(picked(), { contextLength: CONTEXT });
+    const session = await model.createSession();
+    expect(bitDifference(await session.prefill(PROMPT), expected.bits[0]!)).toBe("");
+    expect(bitDifference(await session.decode(expected.ids[0]!), expected.bits[1]!)).toBe("");
+    expect((await model.stats()).fileBytes).toBeGreaterThan(0);
+    expect(await model.dispose()).toEqual({});
   });
 });
 
@@ -157,7 +151,7 @@ describe("the default model", () => {
   });
 
   it.each([1, 0.25])("agrees with float64 with %d of its experts: logits, greedy ids, routes", async (fraction) => {
-    const model = await openModel(openFileSet(`${location.origin}${TALES_URL}`));
+    const model = await openModel(talesFile());
     const whole = await device.engine(model, { contextLength: CONTEXT });
     const gpuBudgetBytes = budgetFor(whole.engine.memory(), fraction);
     whole.engine.dispose();
@@ -166,7 +160,7 @@ describe("the default model", () => {
     for (const { prompt, tokens, last_logits, greedy_32, routes_last_token } of golden.prompts) {
       session.rewind(0);
       engine.startTrace();
-      const run = await answer(session, tokens, fraction < 1 ? 12 : 32); // paging is slow on a software adapter
+      const run = await answer(session, tokens, fraction < 1 ? 8 : 16); // paging is slow on a software adapter
       const error = nmse(floats(run.bits[0]!), last_logits);
       console.log(`"${prompt}" at ${fraction}: NMSE ${error.toExponential(1)}`);
       expect(error).toBeLessThanOrEqual(BOUND);

@@ -19,29 +19,25 @@ import {
   type SharedDevice,
   shareDevice,
 } from "./engines.ts";
+import { goldenFile } from "./fixtures.ts";
 
 const CONTEXT = 96;
 const STEPS = 8;
 const GREEDY = { temperature: 0, topP: 1, topK: 0, seed: 0 };
 const PROMPT = Array.from({ length: 21 }, (_, i) => (i * 37 + 11) % 256);
 
-const cached = (name: string) => `${location.origin}/node_modules/.cache/octavo-fixtures/${name}.gguf`;
-
 let device: SharedDevice;
 beforeAll(async () => {
   device = await shareDevice();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 describe("short convolutions", () => {
   let model: OpenedModel;
   let expected: Answer;
   let session: Session;
   beforeAll(async () => {
-    model = await openModel(openFileSet(cached("lfm2moe-odd-f32")));
+    model = await openModel(goldenFile("lfm2moe-odd-f32"));
     const { engine } = await device.engine(model, { contextLength: CONTEXT });
     session = await engine.createSession();
     expected = await answer(session, PROMPT, STEPS);
@@ -119,7 +115,7 @@ describe("short convolutions", () => {
 });
 
 it("layers of one block each, with the fewest experts", async () => {
-  const model = await openModel(openFileSet(cached("nemotron-odd-f32")));
+  const model = await openModel(goldenFile("nemotron-odd-f32"));
   const { engine } = await device.engine(model, { contextLength: CONTEXT });
   const { engine: paged } = await device.engine(model, {
     contextLength: CONTEXT,
@@ -135,7 +131,8 @@ it("layers of one block each, with the fewest experts", async () => {
 });
 
 it("a Mamba-2 layer that would add something is refused while loading", async () => {
-  const bytes = new Uint8Array(await (await fetch(cached("nemotron-odd-f32"))).arrayBuffer());
+  const file = (await goldenFile("nemotron-odd-f32").open("nemotron-odd-f32.gguf"))!;
+  const bytes = await file.read(0, await file.size());
   const files = () => openFileSet([{ name: "model.gguf", bytes }]);
   const { tensors } = await openCheckpoint(files());
   const { offset, byteLength } = tensors.get("blk.3.ssm_out.weight")!;

@@ -5,7 +5,7 @@ import type { ModelWarning } from "../../src/engine/types.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { type Gpu, openGpu } from "../../src/gpu/device.ts";
 import { type BreakableGpu, breakableGpu } from "./breakable-gpu.ts";
-import { bitDifference, type OpenedModel, openModel } from "./engines.ts";
+import { bitDifference, type OpenedModel, openModel, shareDevice } from "./engines.ts";
 import { maiFolder } from "./fixtures.ts";
 
 const CONTEXT = 64;
@@ -58,15 +58,12 @@ async function sessionsBeyondTheReserved(engine: Engine, gpu: Gpu, expected: Flo
 }
 
 it("slots at load, a cache, a larger budget and a new device: each gets what there is, down to the fewest", async () => {
-  const all = await open(Number.POSITIVE_INFINITY);
-  const roomy = await all.creating;
-  const { fullBudgetBytes, slotsPerLayer, slotBytes } = roomy.memory();
-  const loaded = all.gpu.ledger.totalBytes;
-  const expected = await (await roomy.createSession()).prefill(PROMPT);
-  expect([warnings, roomy.stats().budgetsLowered]).toEqual([[], 0]);
-  await sessionsBeyondTheReserved(roomy, all.gpu, expected);
-  roomy.dispose();
-  all.gpu.destroy();
+  const sound = await (await shareDevice()).engine(model, { contextLength: CONTEXT });
+  const { fullBudgetBytes, slotsPerLayer, slotBytes } = sound.engine.memory();
+  const loaded = sound.gpu.ledger.totalBytes;
+  const expected = await (await sound.engine.createSession()).prefill(PROMPT);
+  expect(sound.engine.stats().budgetsLowered).toBe(0);
+  sound.engine.dispose();
 
   const { gpu, creating } = await open(loaded - Math.floor(slotBytes / 10));
   const engine = await creating;
@@ -104,13 +101,14 @@ it("slots at load, a cache, a larger budget and a new device: each gets what the
   gpu.destroy();
 });
 
-it("when even the fewest slots are refused it is a DeviceError, and memory that comes back is used", async () => {
+it("sessions beyond the reserved, and refusals of even the fewest slots: a DeviceError, until memory comes back", async () => {
   const small = await open(Number.POSITIVE_INFINITY);
   const engine = await small.creating;
   const { minBudgetBytes, fullBudgetBytes, slotBytes } = engine.memory();
   const dense = small.gpu.ledger.totalBytes - slotBytes;
   const session = await engine.createSession();
   const expected = await session.prefill(PROMPT);
+  await sessionsBeyondTheReserved(engine, small.gpu, expected);
   await engine.setBudget(minBudgetBytes);
   breakable.limitMemory(small.gpu.ledger.totalBytes - engine.memory().slotBytes + 64);
   const error: unknown = await engine.setBudget(fullBudgetBytes).catch((reason: unknown) => reason);

@@ -1,16 +1,23 @@
 /** Whole models against independent float64 results: logits, greedy continuations, routing. */
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nmse } from "../reference/compare.ts";
-import { fetchJson, type MaiGolden, maiFolder, openEngine } from "./fixtures.ts";
+import { openModel, type SharedDevice, shareDevice } from "./engines.ts";
+import { fetchJson, type MaiGolden, maiFolder } from "./fixtures.ts";
 
 // f32 sums over at most a few hundred terms: each result is off by about 1e-7 of its size, so NMSE near 1e-14 is what to
 // expect; routing that flips would show as 1e-3 and more.
 const BOUND = 1e-9;
 
+let device: SharedDevice;
+beforeAll(async () => {
+  device = await shareDevice();
+});
+afterAll(() => expect(device.complaints).toEqual([]));
+
 describe.each(["base-f32", "norm-topk-bf16", "odd-f32", "long-f16", "one-token-f32"])("%s", (name) => {
   it("agrees with float64", async () => {
     const golden = await fetchJson<MaiGolden>(`/test/fixtures/mai/${name}/golden.json`);
-    const { engine, gpu } = await openEngine(maiFolder(name), { contextLength: 700 });
+    const { engine, gpu } = await device.engine(await openModel(maiFolder(name)), { contextLength: 700 });
     const first = await engine.createSession(700);
     const firstError = nmse(await first.prefill(golden.tokens.slice(0, 1)), golden.first_logits);
     first.dispose();
@@ -39,6 +46,5 @@ describe.each(["base-f32", "norm-topk-bf16", "odd-f32", "long-f16", "one-token-f
     expect(greedy).toEqual(golden.greedy_next_16);
     engine.dispose();
     expect(gpu.ledger.byOwner()).toEqual({});
-    gpu.destroy();
   });
 });

@@ -64,10 +64,7 @@ beforeAll(async () => {
   expected = await answer(await engine.createSession(), prompt, STEPS);
   engine.dispose();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 /** Reads that take a random time up to `latencyMs`, so that they overtake each other. */
 function late(latencyMs: number): ReadExpert {

@@ -25,10 +25,7 @@ beforeAll(async () => {
     plan = engine.memory();
   });
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
+afterAll(() => expect(device.complaints).toEqual([]));
 
 async function withEngine(fraction: number, run: (engine: Engine, session: Session) => Promise<void>): Promise<void> {
   const gpuBudgetBytes = fraction === 1 ? undefined : budgetFor(plan, fraction);

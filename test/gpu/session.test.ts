@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GenerateOptions } from "../../src/client/types.ts";
 import { loadModel, type Model, type Session, UnsupportedError, UsageError } from "../../src/index.ts";
-import { argmax } from "../reference/sample.ts";
-import { bitDifference } from "./engines.ts";
+import { answer, bitDifference, openModel, shareDevice } from "./engines.ts";
+import { maiFolder } from "./fixtures.ts";
 import { fetchFolder } from "./service.ts";
 
 const CONTEXT = 48;
@@ -12,21 +12,27 @@ const PROMPT = [5, 266, 17, 90, 201, 44, 44, 8];
 
 let model: Model;
 let session: Session;
-/** What greedy decoding says after PROMPT, by prefill and decode alone. */
-const greedy: number[] = [];
+/** What greedy decoding says after PROMPT, by prefill and decode alone, in an engine of the page. */
+let greedy: readonly number[];
+/** One of these: the stop id that the model is given as its own. */
+let ownStop: number;
 beforeAll(async () => {
-  model = await loadModel(`${location.origin}/test/fixtures/mai/one-token-f32`, { contextLength: CONTEXT });
+  const device = await shareDevice();
+  const { engine } = await device.engine(await openModel(maiFolder("one-token-f32")), { contextLength: CONTEXT });
+  greedy = (await answer(await engine.createSession(), PROMPT, 24)).ids;
+  engine.dispose();
+  ownStop = greedy.find((id, i) => i > 1 && greedy.indexOf(id) === i)!;
+  const folder = await fetchFolder("one-token-f32");
+  const config: Record<string, unknown> = JSON.parse(new TextDecoder().decode(folder["config.json"]));
+  const bytes = new Uint8Array(new TextEncoder().encode(JSON.stringify({ ...config, eos_token_id: [299, ownStop] })));
+  const files = Object.entries({ ...folder, "config.json": bytes }).map(([name, content]) => ({
+    name,
+    bytes: content,
+  }));
+  model = await loadModel(files, { contextLength: CONTEXT });
   session = await model.createSession();
-  let logits = await session.prefill(PROMPT);
-  for (let i = 0; i < 24; i++) {
-    const id = argmax(logits);
-    greedy.push(id);
-    logits = await session.decode(id);
-  }
 });
-afterAll(async () => {
-  expect(await model.dispose()).toEqual({});
-});
+afterAll(() => model.dispose());
 
 /** The prompt anew, then the ids of one generation. */
 async function generated(options: GenerateOptions): Promise<number[]> {
@@ -161,22 +167,12 @@ describe("generation", () => {
   });
 
   it("ends at the model's own stop id when none is given", async () => {
-    const stop = greedy.find((id, i) => i > 1 && greedy.indexOf(id) === i)!;
-    const folder = await fetchFolder("one-token-f32");
-    const config: Record<string, unknown> = JSON.parse(new TextDecoder().decode(folder["config.json"]));
-    const bytes = new Uint8Array(new TextEncoder().encode(JSON.stringify({ ...config, eos_token_id: [299, stop] })));
-    const files = Object.entries({ ...folder, "config.json": bytes }).map(([name, content]) => ({
-      name,
-      bytes: content,
-    }));
-    const other = await loadModel(files, { contextLength: CONTEXT });
-    expect(other.spec.stopIds).toEqual([299, stop]);
-    const fresh = await other.createSession();
-    await fresh.prefill(PROMPT);
+    expect(model.spec.stopIds).toEqual([299, ownStop]);
+    await session.rewind(0);
+    await session.prefill(PROMPT);
     const ids: number[] = [];
-    for await (const id of fresh.generate()) ids.push(id);
-    expect(ids).toEqual(greedy.slice(0, greedy.indexOf(stop)));
-    expect(await other.dispose()).toEqual({});
+    for await (const id of session.generate()) ids.push(id);
+    expect(ids).toEqual(greedy.slice(0, greedy.indexOf(ownStop)));
   });
 
   it("ends when the context is full", async () => {
@@ -256,17 +252,6 @@ describe("a model", () => {
     await expect(model.decode([1])).rejects.toThrow(/tokenizer\.json/);
   });
 
-  it("refuses everything once it is disposed", async () => {
-    const other = await loadModel(`${location.origin}/test/fixtures/mai/one-token-f32`, { contextLength: 8 });
-    const fresh = await other.createSession();
-    expect(await other.dispose()).toEqual({});
-    expect(await other.dispose()).toEqual({});
-    for (const call of [other.createSession(), other.stats(), other.memory(), other.residency(), fresh.prefill([1])]) {
-      await refused(call, /model was disposed.*Load it again/);
-    }
-    await fresh.dispose();
-  });
-
   it("refuses settings that it does not know", async () => {
     const source = `${location.origin}/test/fixtures/mai/one-token-f32`;
     const policy = "fifo" as "lru";
@@ -275,5 +260,16 @@ describe("a model", () => {
     await refused(loadModel(source, { runAhead: Number.NaN }), /runAhead/);
     await refused(loadModel(source, { contextLength: 0 }), /contextLength 0/);
     await refused(loadModel(source, { contextLength: 2.5 }), /contextLength 2.5/);
+  });
+
+  // The last one: it ends the model.
+  it("refuses everything once it is disposed", async () => {
+    const fresh = await model.createSession();
+    expect(await model.dispose()).toEqual({});
+    expect(await model.dispose()).toEqual({});
+    for (const call of [model.createSession(), model.stats(), model.memory(), model.residency(), fresh.prefill([1])]) {
+      await refused(call, /model was disposed.*Load it again/);
+    }
+    await fresh.dispose();
   });
 });

@@ -4,7 +4,6 @@ import type { Engine } from "../../src/engine/engine.ts";
 import { restoreSession } from "../../src/engine/restore-session.ts";
 import type { Session } from "../../src/engine/session.ts";
 import { FormatError, UsageError } from "../../src/errors.ts";
-import { openFileSet } from "../../src/sources/file-set.ts";
 import {
   type Answer,
   answer,
@@ -14,7 +13,7 @@ import {
   type SharedDevice,
   shareDevice,
 } from "./engines.ts";
-import { maiFolder } from "./fixtures.ts";
+import { goldenFile, maiFolder } from "./fixtures.ts";
 
 const CONTEXT = 64;
 const PROMPT = Array.from({ length: 21 }, (_, i) => (i * 37 + 11) % 250);
@@ -25,12 +24,7 @@ let device: SharedDevice;
 beforeAll(async () => {
   device = await shareDevice();
 });
-afterAll(() => {
-  expect(device.complaints).toEqual([]);
-  device.close();
-});
-
-const cached = (name: string) => openFileSet(`${location.origin}/node_modules/.cache/octavo-fixtures/${name}.gguf`);
+afterAll(() => expect(device.complaints).toEqual([]));
 
 /** What comes behind a timeline of some kind: a token that is drawn, tokens fed by both paths, and a far rewind. */
 async function goOn(session: Session): Promise<Answer> {
@@ -54,8 +48,8 @@ const counted = (engine: Engine) => {
 
 describe.each([
   ["sliding windows", () => maiFolder("base-f32")],
-  ["short convolutions", () => cached("lfm2moe-odd-f32")],
-  ["latents", () => cached("deepseek2-f32")],
+  ["short convolutions", () => goldenFile("lfm2moe-odd-f32")],
+  ["latents", () => goldenFile("deepseek2-f32")],
 ])("over %s", (_, files) => {
   it("a session goes on elsewhere as it would have", async () => {
     const model = await openModel(files());

@@ -112,16 +112,14 @@ describe("constraints", () => {
     { anyOf: [{ type: "boolean" }, { type: "object", properties: { name }, required: ["name"] }] },
   ];
 
-  it("hold six answers of the model to their schemas", async () => {
+  it("hold answers of the model to their schemas", async () => {
     const ajv = new Ajv2020({ strict: false });
-    for (const schema of schemas) {
-      for (const temperature of [0, 1]) {
-        const constraint = { type: "json_schema", schema } as const;
-        const { ids, reason } = await run({ constraint, temperature, seed: 5, maxTokens: 60 });
-        const text = await model.decode(ids);
-        expect(reason, text).toBe("stop");
-        expect(ajv.validate(schema, JSON.parse(text)), text).toBe(true);
-      }
+    for (const [at, schema] of schemas.entries()) {
+      const constraint = { type: "json_schema", schema } as const;
+      const { ids, reason } = await run({ constraint, temperature: at % 2, seed: 5, maxTokens: 60 });
+      const text = await model.decode(ids);
+      expect(reason, text).toBe("stop");
+      expect(ajv.validate(schema, JSON.parse(text)), text).toBe(true);
     }
   });
 

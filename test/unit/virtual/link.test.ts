@@ -8,12 +8,12 @@ async function sendAll(link: Link, bytes: number, signal?: AbortSignal): Promise
 }
 
 test("every request waits out the latency, requests side by side", async () => {
-  const link = new Link({ latencyMs: 50, bytesPerSecond: Number.POSITIVE_INFINITY });
+  const link = new Link({ latencyMs: 200, bytesPerSecond: Number.POSITIVE_INFINITY });
   const start = performance.now();
   await Promise.all([link.request(), link.request(), link.request()]);
   const took = performance.now() - start;
-  expect(took).toBeGreaterThanOrEqual(49);
-  expect(took).toBeLessThan(145); // one after another it would be 150
+  expect(took).toBeGreaterThanOrEqual(199);
+  expect(took).toBeLessThan(590); // one after another it would be 600
   await sendAll(link, 10_000_000);
 });
 
