@@ -11,6 +11,17 @@ const PARTS = [
   { name: "errors", test: /\/src\/errors\.ts$/, priority: 2 },
   { name: "client", test: /\/src\/client\/|\/node_modules\/comlink\//, priority: 1 },
 ];
+const PACKAGE = /^.*\/node_modules\/(?:@[^/]+\/)?([^/]+)\//;
+
+/**
+ * Where a chunk goes. One of a package is named after it: by its own file names, which may differ between browsers and Node,
+ * the same bytes would lie in `dist` twice.
+ */
+function chunkFile({ name, facadeModuleId }: { name: string; facadeModuleId?: string | null }): string {
+  if (PARTS.some((part) => part.name === name)) return "[name].js";
+  return `${PACKAGE.exec(facadeModuleId ?? "")?.[1] ?? "[name]"}-[hash].js`;
+}
+
 const IO_WORKER_FILE = "io.worker.js";
 const GRAMMAR_WORKER_FILE = "grammar.worker.js";
 const SERVICE_WORKER = "service-worker.ts";
@@ -32,7 +43,7 @@ function library(): UserConfig {
       lib: { entry: { index: "src/index.ts" }, formats: ["es"] },
       rolldownOptions: {
         output: {
-          chunkFileNames: ({ name }) => (PARTS.some((part) => part.name === name) ? "[name].js" : "[name]-[hash].js"),
+          chunkFileNames: chunkFile,
           codeSplitting: { groups: PARTS },
         },
       },
@@ -62,8 +73,8 @@ function node(): UserConfig {
       emptyOutDir: false, // the page's half is there
       target: "node20",
       minify: false,
-      // Named as in the page's half, whose chunks these are again.
-      rolldownOptions: { output: { chunkFileNames: "[name]-[hash].js" } },
+      // Named as in the page's half, whose chunks some of these are again.
+      rolldownOptions: { output: { chunkFileNames: chunkFile } },
     },
   };
 }

@@ -19,16 +19,19 @@ const DISK = { latencyMs: 1, bytesPerSecond: 2e9 };
 const LATENCY = { latencyMs: 30, bytesPerSecond: Number.POSITIVE_INFINITY };
 const NETWORK = { latencyMs: 30, bytesPerSecond: 12e6 };
 /**
- * Links that bytes come through: latency of a request, bandwidth of all together. `memory` waits for nothing. Browsers send a
- * host six HTTP/1.1 requests at a time; content networks speak HTTP/2.
- * @type {Record<string, { link?: import("../test/virtual/link.ts").LinkModel, http2: boolean }>}
+ * Links that bytes come through: latency of a request, bandwidth of all together. `memory` waits for nothing. `within`: imposed
+ * inside the I/O worker, on bytes in its memory (scripts/bench-link.ts), so that no server shares the processor. The others
+ * are servers on this machine. Browsers send a host six HTTP/1.1 requests at a time; content networks speak HTTP/2.
+ * @type {Record<string, { link?: import("../test/virtual/link.ts").LinkModel, http2: boolean, within?: boolean }>}
  */
 const LINKS = {
   memory: { http2: false },
-  disk: { link: DISK, http2: false },
-  latency: { link: LATENCY, http2: true },
-  network: { link: NETWORK, http2: true },
-  far: { link: { ...LATENCY, latencyMs: 200 }, http2: true },
+  disk: { link: DISK, http2: false, within: true },
+  latency: { link: LATENCY, http2: true, within: true },
+  network: { link: NETWORK, http2: true, within: true },
+  far: { link: { ...LATENCY, latencyMs: 200 }, http2: true, within: true },
+  "latency-http2": { link: LATENCY, http2: true },
+  "network-http2": { link: NETWORK, http2: true },
   "latency-http1": { link: LATENCY, http2: false },
   "network-http1": { link: NETWORK, http2: false },
 };
@@ -39,7 +42,7 @@ const PARTS = ["rows", "cost", "cold"];
 const MODELS = {
   tales: {
     budgets: [1, 0.5, 0.25, 0.12],
-    links: Object.keys(LINKS).filter((name) => name !== "far"),
+    links: ["memory", "disk", "latency", "network"],
     tokens: 32,
     rounds: 3,
     prompt: 20,
@@ -101,23 +104,40 @@ async function serve({ model, links }) {
   const tales = "demo/public/models/octavo-tales/octavo-tales-q8_0.gguf";
   const sources = await Promise.all(
     links.map(async (name) => {
-      const { link, http2 } = LINKS[name] ?? { http2: false };
+      const { link, http2, within } = LINKS[name] ?? { http2: false };
       if (model === "l12") {
         const checkpoint = ladderCheckpoint({ container: "gguf", rung: "L12", type: "Q4_0", vocabulary: false });
         const server = await serveVirtual(checkpoint, { link, http2 });
         return { name, server, url: server.modelUrl, bytes: server.modelBytes };
       }
       const bytes = file(tales);
-      const server = await serveFiles({ "tales.gguf": bytes }, { http2, ...(link ? { link: new Link(link) } : {}) });
-      return { name, server, url: `${server.url}tales.gguf`, bytes: bytes.length };
+      const server = await serveFiles({ "tales.gguf": bytes }, within || !link ? {} : { http2, link: new Link(link) });
+      const query = within && link ? `?link=${link.latencyMs},${link.bytesPerSecond}` : "";
+      return { name, server, url: `${server.url}tales.gguf${query}`, bytes: bytes.length };
     }),
   );
   const built = readdirSync(`${ROOT}/dist`).filter((name) => name.endsWith(".js"));
   const page = await serveFiles({
     "page.html": file("scripts/bench-paging.html"),
     ...Object.fromEntries(built.map((name) => [`octavo/${name}`, file(`dist/${name}`)])),
+    "octavo/bench-link.js": await bundled("scripts/bench-link.ts"),
+    "octavo/io.worker.js": Buffer.concat([Buffer.from('import "./bench-link.js";\n'), file("dist/io.worker.js")]),
   });
   return { sources, page, close: () => Promise.all([page.close(), ...sources.map(({ server }) => server.close())]) };
+}
+
+/** A module and what it imports as one script. @param {string} entry */
+async function bundled(entry) {
+  const { build } = await import("vite");
+  const built = await build({
+    configFile: false,
+    root: ROOT,
+    logLevel: "error",
+    build: { write: false, lib: { entry, formats: ["es"], fileName: "script" } },
+  });
+  const [chunk] = [built].flat().flatMap((each) => ("output" in each ? each.output : []));
+  if (chunk?.type !== "chunk") throw new Error(`${entry} did not become a script`);
+  return Buffer.from(chunk.code);
 }
 
 /** @param {Settings} settings */

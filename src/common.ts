@@ -1,6 +1,7 @@
 /** What the entries for pages and for Node have in common: re-exports only. */
 export type * from "./client/chat.ts";
-export { Model, Session } from "./client/client.ts";
+export { Model } from "./client/model.ts";
+export { Session } from "./client/session.ts";
 export type * from "./client/types.ts";
 export type {
   BudgetCode,

@@ -3,5 +3,5 @@
  * @module octavo/node
  */
 export * from "./common.ts";
-export { inspectModel, loadModel, loadTokenizer } from "./node/load-model.ts";
-export type { NodeInspectOptions, NodeLoadOptions, WebGpu } from "./node/options.ts";
+export { canRun, inspectModel, loadModel, loadTokenizer } from "./node/load-model.ts";
+export type { NodeInspectOptions, NodeLoadOptions, NodeRunOptions, WebGpu } from "./node/options.ts";

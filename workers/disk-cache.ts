@@ -5,7 +5,7 @@ import { OpfsStore } from "../src/tiers/opfs-store.ts";
 
 /** What a worker has of storage; absent parts are done without. */
 export interface StorageAccess {
-  readonly storage?: Pick<StorageManager, "getDirectory" | "estimate"> | undefined;
+  readonly storage?: Pick<StorageManager, "getDirectory" | "estimate"> | null | undefined;
   readonly locks?: Pick<LockManager, "request"> | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What a page reaches in the worker: plain values in and out. It opens sources, builds the engine, and keeps sessions,
- * generations and running calls under numbers, since neither objects nor signals cross the border.
+ * What a page reaches in the worker: plain values in and out. Sessions, generations and running calls go by numbers, since
+ * neither objects nor signals cross the border.
  */
 import { transfer } from "comlink";
 import { createChat } from "../src/chat/chat.ts";
@@ -36,64 +36,37 @@ import type {
   StepEvent,
   TraceRow,
 } from "../src/client/types.ts";
-import { canRun } from "../src/engine/can-run.ts";
+import { canRun, type MeasuredDevice } from "../src/engine/can-run.ts";
 import { embedTexts } from "../src/engine/embed.ts";
-import { Engine } from "../src/engine/engine.ts";
+import type { Engine } from "../src/engine/engine.ts";
 import { inspectFiles } from "../src/engine/inspect.ts";
 import { restoreSession } from "../src/engine/restore-session.ts";
 import type { Session } from "../src/engine/session.ts";
 import { UnsupportedError, UsageError } from "../src/errors.ts";
-import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
-import { generate } from "../src/generate/generate.ts";
-import { type Gpu, openGpu } from "../src/gpu/device.ts";
-import type { Hold, TokenBytes } from "../src/grammar/types.ts";
-import { describeModel } from "../src/models/registry.ts";
+import type { Hold } from "../src/grammar/types.ts";
 import type { ModelSpec } from "../src/models/spec.ts";
 import { openSource } from "../src/sources/open-source.ts";
 import type { SourceHooks } from "../src/sources/source-hooks.ts";
-import { loadTokenizer, type ModelTokenizer } from "../src/tokenizer/load.ts";
+import type { ModelTokenizer } from "../src/tokenizer/load.ts";
 import { tokenBytes } from "../src/tokenizer/token-bytes.ts";
-import { createWeightMap } from "../src/weights/weight-map.ts";
 import { CallTable } from "./call-table.ts";
 import { GrammarClient } from "./grammar-client.ts";
-import { IoClient, type IoPlace } from "./io-client.ts";
 import type { Source } from "./io-protocol.ts";
+import { type HostPlace, type OpenedModel, openModel } from "./open-model.ts";
 import { Responses } from "./responses.ts";
-import { cacheWanted, checkTierOptions, defaultRamBytes } from "./tier-options.ts";
+import { SessionTable } from "./session-table.ts";
 
 /** How often a running model tells the disk cache which experts it used; a tab that is closed loses no more. */
 const NOTE_USES_EVERY_MS = 10_000;
 
-/** What the worker has that an engine does not look for itself. */
-export interface HostPlace extends IoPlace {
-  readonly gpu: GPU | undefined;
-  /** Gibibytes, as far as the browser tells. */
-  readonly deviceMemory?: number | undefined;
-  /** Starts the grammar worker; absent where there are no nested workers. */
-  readonly startGrammarWorker?: (() => Worker) | undefined;
-  /** Holds texts of a vocabulary to constraints in this thread, where there is no worker for it. */
-  readonly holdHere?: ((vocabulary: TokenBytes) => Promise<Hold>) | undefined;
-  /** The user asked for little traffic. */
-  readonly saveData?: boolean | undefined;
-}
-
-interface Generation {
-  readonly drawn: AsyncGenerator<Drawn, FinishReason, undefined>;
-  signal: AbortSignal | undefined;
-}
-
 export class EngineHost implements EngineHostApi {
   readonly #place: HostPlace;
   readonly #calls = new CallTable();
-  readonly #sessions = new Map<number, Session>();
-  readonly #generations = new Map<number, Generation>();
   readonly #warming = new AbortController();
-  #nextId = 1;
   #notedMs = 0;
-  #gpu: Gpu | undefined;
-  #io: IoClient | undefined;
-  #engine: Engine | undefined;
-  #tokenizer: ModelTokenizer | undefined;
+  #begun = false;
+  #model: OpenedModel | undefined;
+  #sessions: SessionTable | undefined;
   #grammars: GrammarClient | undefined;
   #responses: Responses | undefined;
 
@@ -109,50 +82,14 @@ export class EngineHost implements EngineHostApi {
     onWarning: ((warning: ModelWarning) => void) | null,
   ): Promise<{ spec: ModelSpec; adapter: AdapterSummary }> {
     return this.#calls.run(callId, async (signal) => {
-      if (this.#io) throw new UsageError("This worker has a model already. Start another with loadModel.");
-      checkTierOptions(source, options);
-      const report = (phase: LoadProgress["phase"], loadedBytes = 0, totalBytes = 0) =>
-        onProgress?.({ phase, loadedBytes, totalBytes });
-      report("header");
-      const io = await this.#openIo(source, options, signal);
-      const { files } = io;
-      const checkpoint = await openCheckpoint(files, signal);
-      const { spec, names } = describeModel(checkpoint);
-      const weights = createWeightMap(checkpoint, spec, names);
-      this.#tokenizer = await loadTokenizer(files, checkpoint, signal);
-      report("device");
-      const gpu = await openGpu(this.#place.gpu, { stockLimits: options.stockLimits ?? false });
-      try {
-        signal.throwIfAborted();
-        const popular = await io.setExperts(checkpoint, weights, spec);
-        const onBytes = (loaded: number, total: number) => report("weights", loaded, total);
-        const ramBudgetBytes = options.ramBudgetBytes ?? defaultRamBytes(source, this.#place);
-        const tiers = {
-          readExpert: io.readExpert,
-          raiseExpert: io.raiseExpert,
-          ramBudgetBytes,
-          sourceCounts: io.counts,
-        };
-        const settings = {
-          ...options,
-          ...tiers,
-          reservedSessions: options.chatSessions,
-          signal,
-          onProgress: onBytes,
-          onWarning: onWarning ?? undefined,
-        };
-        this.#engine = await Engine.create(gpu, weights, spec, settings);
-        void this.#engine.warmUp(popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
-      } catch (error) {
-        gpu.destroy();
-        await io.close().catch(() => {}); // what has come is kept on disk, and the next attempt goes on from there
-        throw error;
-      }
-      this.#gpu = gpu;
-      const { denseBytes } = this.#engine.memory();
-      report("ready", denseBytes, denseBytes);
-      if (options.backgroundFill && !this.#place.saveData) await io.setFill(true);
-      return { spec, adapter: gpu.facts };
+      if (this.#begun) throw new UsageError("This worker has a model already. Start another with loadModel.");
+      this.#begun = true;
+      const model = await openModel(this.#place, source, options, signal, onProgress, onWarning);
+      this.#model = model;
+      this.#sessions = new SessionTable(model, () => this.#hold());
+      void model.engine.warmUp(model.popular, this.#warming.signal).catch(() => {}); // a hint: what fails is read when wanted
+      if (options.backgroundFill && !this.#place.saveData) await model.io.setFill(true);
+      return { spec: model.engine.spec, adapter: model.gpu.facts };
     });
   }
 
@@ -164,22 +101,30 @@ export class EngineHost implements EngineHostApi {
     });
   }
 
-  canRun(source: Source, options: WireRunOptions, callId: number): Promise<RunAnswer> {
+  canRun(
+    source: Source,
+    options: WireRunOptions,
+    known: readonly MeasuredDevice[],
+    callId: number,
+  ): Promise<{ answer: RunAnswer; measured: readonly MeasuredDevice[] }> {
     const { stallTimeoutMs, ...wanted } = options;
-    return this.#calls.run(callId, (signal) => {
-      const isRemote = typeof source === "string" || "repo" in source;
-      const open = (hooks: SourceHooks) => openSource(source, { ...hooks, stallTimeoutMs }, signal);
-      return canRun(this.#place, { open, isRemote }, wanted, signal);
+    const from = this.#place.openSource ?? openSource;
+    return this.#calls.run(callId, async (signal) => {
+      const isRemote = typeof source === "string" ? !/^file:/i.test(source) : "repo" in source;
+      const open = (hooks: SourceHooks) => from(source, { ...hooks, stallTimeoutMs }, signal);
+      const measured = [...known];
+      const answer = await canRun({ ...this.#place, measured }, { open, isRemote }, wanted, signal);
+      return { answer, measured };
     });
   }
 
   createSession({ contextLength }: WireSessionOptions, callId: number): Promise<OpenedSession> {
-    return this.#opened(callId, (signal) => this.#loaded().createSession(contextLength, signal));
+    return this.#openSession(callId, (signal) => this.#loaded().createSession(contextLength, signal));
   }
 
   saveSession(sessionId: number, callId: number): Promise<SessionSnapshot> {
     return this.#step(callId, async (signal) => {
-      const snapshot = await this.#session(sessionId).save(signal);
+      const snapshot = await this.#table().get(sessionId).save(signal);
       return transfer(snapshot, [snapshot]);
     });
   }
@@ -189,11 +134,11 @@ export class EngineHost implements EngineHostApi {
     { contextLength }: WireSessionOptions,
     callId: number,
   ): Promise<OpenedSession> {
-    return this.#opened(callId, (signal) => restoreSession(this.#loaded(), snapshot, contextLength, signal));
+    return this.#openSession(callId, (signal) => restoreSession(this.#loaded(), snapshot, contextLength, signal));
   }
 
   forkSession(sessionId: number, callId: number): Promise<OpenedSession> {
-    return this.#opened(callId, (signal) => this.#session(sessionId).fork(signal));
+    return this.#openSession(callId, (signal) => this.#table().get(sessionId).fork(signal));
   }
 
   embed(
@@ -212,63 +157,52 @@ export class EngineHost implements EngineHostApi {
   }
 
   prefill(sessionId: number, tokenIds: readonly number[], callId: number): Promise<Float32Array> {
-    return this.#step(callId, async (signal) => moved(await this.#session(sessionId).prefill(tokenIds, signal)));
+    return this.#step(callId, async (signal) => moved(await this.#table().get(sessionId).prefill(tokenIds, signal)));
   }
 
   decode(sessionId: number, tokenId: number, callId: number): Promise<Float32Array> {
-    return this.#step(callId, async (signal) => moved(await this.#session(sessionId).decode(tokenId, signal)));
+    return this.#step(callId, async (signal) => moved(await this.#table().get(sessionId).decode(tokenId, signal)));
   }
 
   async rewind(sessionId: number, length: number): Promise<void> {
-    await this.#loaded().exclusive(async () => this.#session(sessionId).rewind(length));
+    await this.#loaded().exclusive(async () => this.#table().get(sessionId).rewind(length));
   }
 
   async tokens(sessionId: number): Promise<number[]> {
-    return [...this.#session(sessionId).tokens];
+    return [...this.#table().get(sessionId).tokens];
   }
 
   async sessionStats(sessionId: number): Promise<ResponseStats | null> {
-    return this.#session(sessionId).response ?? null;
+    return this.#table().get(sessionId).response ?? null;
   }
 
   async generate(sessionId: number, options: WireGenerateOptions): Promise<number> {
-    const generation: Partial<Generation> = {};
-    const stopIds = [...this.#loaded().spec.stopIds, ...(this.#tokenizer?.chatFormat.stopIds ?? [])];
-    const drawn = generate(this.#session(sessionId), options, stopIds, () => generation.signal, this.#hold());
-    const generationId = this.#nextId++;
-    this.#generations.set(generationId, Object.assign(generation, { drawn, signal: undefined }));
-    return generationId;
+    return this.#table().generate(sessionId, options);
   }
 
   generateNext(generationId: number, callId: number): Promise<Drawn | FinishReason> {
-    return this.#step(callId, async (signal) => {
-      const generation = this.#generations.get(generationId);
-      if (!generation) throw new UsageError("This generation has ended. Start another one.");
-      generation.signal = signal;
-      return (await generation.drawn.next()).value;
-    });
+    return this.#step(callId, (signal) => this.#table().next(generationId, signal));
   }
 
   /** What holds texts to constraints, over the model's own vocabulary. */
   #hold(): Hold | undefined {
-    const tokenizer = this.#tokenizer;
+    const { tokenizer, engine } = this.#opened();
     if (!tokenizer) return undefined;
-    const { vocabSize } = this.#loaded().spec;
+    const { vocabSize } = engine.spec;
     this.#grammars ??= new GrammarClient(this.#place, () => tokenBytes(tokenizer, vocabSize));
     return this.#grammars.hold;
   }
 
   async generateReturn(generationId: number): Promise<void> {
-    await this.#generations.get(generationId)?.drawn.return("stop");
-    this.#generations.delete(generationId);
+    await this.#sessions?.return(generationId);
   }
 
   respond(request: ResponseRequest, callId: number): Promise<WholeResponse> {
     return this.#step(callId, (signal) => this.#answers().whole(request, signal));
   }
 
-  async respondStart(request: ResponseRequest): Promise<number> {
-    return this.#answers().start(request);
+  respondStart(request: ResponseRequest, callId: number): Promise<number> {
+    return this.#calls.run(callId, (signal) => this.#answers().start(request, signal));
   }
 
   respondNext(streamId: number, callId: number): Promise<ResponseChunk | null> {
@@ -296,13 +230,13 @@ export class EngineHost implements EngineHostApi {
   }
 
   async stats(): Promise<Stats> {
-    await this.#io?.refreshCounts();
-    return this.#loaded().stats();
+    const { io, engine } = this.#opened();
+    await io.refreshCounts();
+    return engine.stats();
   }
 
   async setFill(state: "on" | "off"): Promise<void> {
-    this.#loaded();
-    await this.#io?.setFill(state === "on");
+    await this.#opened().io.setFill(state === "on");
   }
 
   async memory(): Promise<MemoryPlan> {
@@ -338,9 +272,7 @@ export class EngineHost implements EngineHostApi {
   }
 
   async disposeSession(sessionId: number): Promise<void> {
-    const session = this.#sessions.get(sessionId);
-    this.#sessions.delete(sessionId);
-    if (session) await this.#loaded().disposeSession(session);
+    await this.#table().dispose(sessionId);
   }
 
   async dispose(): Promise<Readonly<Record<string, number>>> {
@@ -348,10 +280,11 @@ export class EngineHost implements EngineHostApi {
     this.#warming.abort();
     this.#grammars?.close();
     await this.#noteUses().catch(() => {}); // a hint for the next visit
-    this.#engine?.dispose();
-    await this.#io?.close().catch(() => {}); // what could not be stored is fetched again
-    const left = this.#gpu?.ledger.byOwner() ?? {};
-    this.#gpu?.destroy();
+    const { io, engine, gpu } = this.#model ?? {};
+    engine?.dispose();
+    await io?.close().catch(() => {}); // what could not be stored is fetched again
+    const left = gpu?.ledger.byOwner() ?? {};
+    gpu?.destroy();
     return left;
   }
 
@@ -365,46 +298,38 @@ export class EngineHost implements EngineHostApi {
     });
   }
 
-  /** Gives a new session its number. */
-  #opened(callId: number, open: (signal: AbortSignal) => Promise<Session>): Promise<OpenedSession> {
-    return this.#calls.run(callId, async (signal) => {
-      const session = await open(signal);
-      const sessionId = this.#nextId++;
-      this.#sessions.set(sessionId, session);
-      return { sessionId, contextLength: session.contextLength };
-    });
-  }
-
-  async #openIo(source: Source, options: WireLoadOptions, signal: AbortSignal): Promise<IoClient> {
-    const { diskQuotaBytes, stallTimeoutMs } = options;
-    const wanted = { cache: cacheWanted(source, options, this.#place), diskQuotaBytes, stallTimeoutMs };
-    this.#io = await IoClient.open(source, wanted, this.#place, signal);
-    return this.#io;
+  #openSession(callId: number, open: (signal: AbortSignal) => Promise<Session>): Promise<OpenedSession> {
+    return this.#calls.run(callId, async (signal) => this.#table().add(await open(signal)));
   }
 
   async #noteUses(): Promise<void> {
     this.#notedMs = performance.now();
-    if (this.#engine) await this.#io?.noteUses(this.#engine.useCounts());
+    await this.#model?.io.noteUses(this.#model.engine.useCounts());
+  }
+
+  #opened(): OpenedModel {
+    if (!this.#model) throw new UsageError("No model is loaded in this worker.");
+    return this.#model;
   }
 
   #loaded(): Engine {
-    if (!this.#engine) throw new UsageError("No model is loaded in this worker.");
-    return this.#engine;
+    return this.#opened().engine;
+  }
+
+  #table(): SessionTable {
+    this.#opened();
+    if (!this.#sessions) throw new RangeError("a model without its sessions");
+    return this.#sessions;
   }
 
   #answers(): Responses {
-    this.#responses ??= new Responses(createChat(this.#loaded(), this.#tokenizer, this.#hold()));
+    this.#responses ??= new Responses(createChat(this.#loaded(), this.#opened().tokenizer, this.#hold()));
     return this.#responses;
   }
 
-  #session(sessionId: number): Session {
-    const session = this.#sessions.get(sessionId);
-    if (!session) throw new UsageError("This session was disposed. Create another one.", { code: "disposed" });
-    return session;
-  }
-
   #tokens(): ModelTokenizer {
-    if (this.#tokenizer) return this.#tokenizer;
+    const { tokenizer } = this.#opened();
+    if (tokenizer) return tokenizer;
     throw new UnsupportedError(
       "This checkpoint has no tokenizer: put its tokenizer.json beside it, or work with token ids.",
       { code: "no-tokenizer" },

@@ -5,7 +5,7 @@
 import { type Remote, releaseProxy, transfer, wrap } from "comlink";
 import { UnsupportedError } from "../src/errors.ts";
 import type { Allowed, Constraint, Held, Hold, TokenBytes } from "../src/grammar/types.ts";
-import { throwIfAborted } from "../src/util/abort.ts";
+import { throwIfAborted, untilAborted } from "../src/util/abort.ts";
 import type { GrammarApi } from "./grammar-host.ts";
 
 /** Where texts can be held to constraints. */
@@ -33,7 +33,8 @@ export class GrammarClient {
     if (startGrammarWorker) return this.#holdThere(startGrammarWorker, constraint, signal);
     if (!holdHere) throw new UnsupportedError("A constraint needs nested workers, which are not to be had here.");
     this.#here ??= holdHere(this.#vocabulary());
-    return (await this.#here)(constraint, signal);
+    const hold = await untilAborted(this.#here, signal);
+    return untilAborted(hold(constraint, signal), signal, (late) => late.dispose());
   };
 
   close(): void {
@@ -48,10 +49,11 @@ export class GrammarClient {
     const leave = (): void => this.#drop(connection, true);
     signal?.addEventListener("abort", leave);
     try {
-      return await connection.hold(constraint);
+      // Where another text is held there, the worker goes on: it is not waited for.
+      return await untilAborted(connection.hold(constraint), signal, (late) => late.dispose());
     } catch (error) {
       throwIfAborted(signal);
-      if (await connection.isSpent()) this.#drop(connection, false);
+      if (await untilAborted(connection.isSpent(), signal)) this.#drop(connection, false);
       throw error;
     } finally {
       signal?.removeEventListener("abort", leave);

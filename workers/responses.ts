@@ -13,11 +13,11 @@ export class Responses {
   }
 
   async whole(request: ResponseRequest, signal: AbortSignal): Promise<WholeResponse> {
-    return (await this.#chat.ask(request)).whole(signal);
+    return (await this.#chat.ask(request, signal)).whole(signal);
   }
 
-  async start(request: ResponseRequest): Promise<number> {
-    const handle = await this.#chat.ask(request);
+  async start(request: ResponseRequest, signal: AbortSignal): Promise<number> {
+    const handle = await this.#chat.ask(request, signal);
     const streamId = this.#nextId++;
     this.#streams.set(streamId, handle);
     return streamId;

@@ -8,6 +8,7 @@ import { UnsupportedError } from "../errors.ts";
 import { generate } from "../generate/generate.ts";
 import type { Hold } from "../grammar/types.ts";
 import type { ModelTokenizer } from "../tokenizer/load.ts";
+import { throwIfAborted } from "../util/abort.ts";
 import { type ChunkMaker, chatChunks, textChunks } from "./chunks.ts";
 import type { Draw, DrawSession } from "./drawing.ts";
 import { chatPromptOf, textPromptOf } from "./prompt.ts";
@@ -22,7 +23,7 @@ export interface ResponseHandle {
   next(signal: AbortSignal): Promise<ResponseChunk | undefined>;
   /** All of it at once. */
   whole(signal: AbortSignal): Promise<WholeResponse>;
-  /** Leaves the rest ungenerated. */
+  /** Leaves the rest ungenerated, and waits for no more than the step that runs. */
   return(): Promise<void>;
 }
 
@@ -50,9 +51,9 @@ export class Chat<S extends DrawSession> {
   /**
    * Checks a request and makes its prompt.
    * @throws UsageError for a field that is unknown or out of range, and for messages that the template refuses;
-   * UnsupportedError for a model without a tokenizer, or without a chat template where none is given.
+   * UnsupportedError for a model without a tokenizer, or without a chat template where none is given; `AbortError`.
    */
-  async ask(request: ResponseRequest): Promise<ResponseHandle> {
+  async ask(request: ResponseRequest, signal?: AbortSignal): Promise<ResponseHandle> {
     const { tokenizer, modelName } = this.#parts;
     const wanted = request.kind === "chat" ? chatRequest(request.params) : completionRequest(request.params);
     if (!tokenizer) {
@@ -68,6 +69,7 @@ export class Chat<S extends DrawSession> {
       return this.#handle(prompt, wanted, maker);
     }
     const prompt = await chatPromptOf(tokenizer, request.params, wanted);
+    throwIfAborted(signal);
     const withLogprobs = wanted.topLogprobs !== undefined;
     const maker = chatChunks({ ...head, id: `chatcmpl-${head.id}` }, withLogprobs, tokenizer, newCallId);
     return this.#handle(prompt, wanted, maker);
@@ -108,6 +110,7 @@ export class Chat<S extends DrawSession> {
       return: async () => {
         over = true;
         waiting = [];
+        current = AbortSignal.abort(); // what is let go of now is not waited for
         await pieces.return(undefined as never); // a response that was left tells nothing
       },
     };
@@ -118,9 +121,9 @@ export class Chat<S extends DrawSession> {
 export function createChat(engine: Engine, tokenizer: ModelTokenizer | undefined, hold?: Hold): Chat<Session> {
   const { spec } = engine;
   const sessions: SessionSource<Session> = {
-    make: () => engine.createSession(),
+    make: (signal) => engine.createSession(undefined, signal),
     drop: (session) => engine.disposeSession(session),
-    between: (task) => engine.exclusive(task),
+    between: (task, signal) => engine.exclusive(task, signal),
   };
   return new Chat({
     tokenizer,

@@ -62,12 +62,12 @@ export async function* respond<S extends DrawSession>(
 ): AsyncGenerator<Piece, Usage, undefined> {
   const { ids } = prompt;
   checkLength(ids.length, contextLength);
-  const { session, reused: cachedTokens } = await pool.take(ids, wanted.reuse);
+  const { session, reused: cachedTokens } = await pool.take(ids, wanted.reuse, signal());
   try {
     const counts = { completionTokens: 0, reasoningTokens: 0 };
     const stats: ResponseStats[] = [];
     for (let index = 0; index < wanted.n; index++) {
-      const reused = index === 0 ? cachedTokens : await pool.back(session, ids.length);
+      const reused = index === 0 ? cachedTokens : await pool.back(session, ids.length, signal());
       session.beginResponse();
       await session.prefill(ids.slice(reused), signal());
       const settings = settingsOf(wanted, prompt, index);
@@ -76,7 +76,7 @@ export async function* respond<S extends DrawSession>(
     }
     return { promptTokens: ids.length, cachedTokens, ...counts, stats: sumOf(stats) };
   } finally {
-    await pool.give(session);
+    await pool.give(session, signal());
   }
 }
 

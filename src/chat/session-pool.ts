@@ -3,6 +3,7 @@
  * common with its prompt, and the session is rewound to that; so a conversation that goes on, is edited or branches only
  * computes what is new. Which session serves changes what is computed, and by which path, never which tokens are asked for.
  */
+import { untilAborted } from "../util/abort.ts";
 import type { PrefixReuse } from "./openai-types.ts";
 
 /** What the pool needs of a session. */
@@ -15,10 +16,11 @@ export interface PooledSession {
 
 /** Where sessions come from. */
 export interface SessionSource<S> {
-  make(): Promise<S>;
+  /** Rejects as soon as `signal` fires, and keeps nothing then. */
+  make(signal?: AbortSignal): Promise<S>;
   drop(session: S): Promise<void>;
-  /** Runs `task` between two steps. */
-  between<T>(task: () => Promise<T>): Promise<T>;
+  /** Runs `task` between two steps; rejects as soon as `signal` fires before that, and never runs it then. */
+  between<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
 
 export class SessionPool<S extends PooledSession> {
@@ -40,42 +42,55 @@ export class SessionPool<S extends PooledSession> {
 
   /**
    * A session whose timeline is the first `reused` of `ids`, computed. The last of `ids` is never among them: what follows
-   * it has to be computed. @throws BudgetError when another session was needed and finds no room.
+   * it has to be computed. @throws BudgetError when another session was needed and finds no room; `AbortError` as soon as
+   * `signal` fires, with the session back where it was.
    */
-  async take(ids: readonly number[], reuse: PrefixReuse): Promise<{ session: S; reused: number }> {
+  async take(
+    ids: readonly number[],
+    reuse: PrefixReuse,
+    signal?: AbortSignal,
+  ): Promise<{ session: S; reused: number }> {
     const found = this.#choose(ids, reuse);
     this.#busy += 1;
+    let session = found?.session;
     try {
-      const session = found?.session ?? (await this.#source.make());
       const reused = found?.reused ?? 0;
-      await this.#rewind(session, reused);
+      session ??= await this.#source.make(signal);
+      await this.#rewind(session, reused, signal);
       return { session, reused };
     } catch (error) {
-      this.#busy -= 1;
+      if (session) await this.give(session, signal);
+      else this.#busy -= 1;
       throw error;
     }
   }
 
-  /** Takes a session in use back to a prompt of `length` tokens that it has. @returns how many of them stay computed. */
-  async back(session: S, length: number): Promise<number> {
+  /**
+   * Takes a session in use back to a prompt of `length` tokens that it has. @returns how many of them stay computed.
+   * @throws `AbortError` as soon as `signal` fires.
+   */
+  async back(session: S, length: number, signal?: AbortSignal): Promise<number> {
     const kept = session.kept(length - 1);
-    await this.#rewind(session, kept);
+    await this.#rewind(session, kept, signal);
     return kept;
   }
 
-  #rewind(session: S, length: number): Promise<void> {
-    return this.#source.between(async () => session.rewind(length));
+  #rewind(session: S, length: number, signal: AbortSignal | undefined): Promise<void> {
+    return this.#source.between(async () => session.rewind(length), signal);
   }
 
-  /** Gives a session back. Those beyond the number to keep end, the longest unused first. */
-  async give(session: S): Promise<void> {
+  /**
+   * Gives a session back. Those beyond the number to keep end, the longest unused first, each when it is its turn; who has
+   * been aborted does not wait for that.
+   */
+  async give(session: S, signal?: AbortSignal): Promise<void> {
     this.#busy -= 1;
     this.#idle.push(session);
-    while (this.#idle.length > this.#keep) {
-      const [oldest, ...rest] = this.#idle;
-      this.#idle = rest;
-      if (oldest) await this.#source.drop(oldest);
-    }
+    const over = this.#idle.splice(0, Math.max(0, this.#idle.length - this.#keep));
+    const ended = Promise.all(over.map((oldest) => this.#source.drop(oldest)));
+    await untilAborted(ended, signal).catch((error: unknown) => {
+      if (!signal?.aborted) throw error;
+    });
   }
 
   #choose(ids: readonly number[], reuse: PrefixReuse): { session: S; reused: number } | undefined {

@@ -117,7 +117,9 @@ async function openStream<Chunk>(
   request: ResponseRequest,
   given: AbortSignal | undefined,
 ): Promise<ResponseStream<Chunk>> {
-  const id = await caller.call(given, (host) => host.respondStart(request));
+  const id = await caller.call(given, (host, callId) => host.respondStart(request, callId));
+  if (given?.aborted) void caller.call(undefined, (host) => host.respondReturn(id)).catch(() => {}); // nobody will read it
+  given?.throwIfAborted();
   const controller = new AbortController();
   const signal = eitherOf(given, controller.signal);
   const chunks = async function* (): AsyncGenerator<Chunk, void, undefined> {

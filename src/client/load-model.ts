@@ -1,6 +1,8 @@
 /** The doors of a page: `loadModel` and `inspectModel` start an engine in a worker of its own and ask it. */
+
+import { Border } from "./border.ts";
 import { askToPersist } from "./cached-models.ts";
-import { Border, type Model, openModel } from "./client.ts";
+import { type Model, openModel } from "./model.ts";
 import { isRemote, wireSource } from "./model-source.ts";
 import type { InspectOptions, LoadOptions, ModelInspection, ModelSource } from "./types.ts";
 import { startWorker } from "./worker.ts";
@@ -35,7 +37,7 @@ export async function inspectModel(source: ModelSource, options: InspectOptions 
   const where = wireSource(source, globalThis.document?.baseURI);
   const border = new Border(startWorker(workerUrl));
   try {
-    return await border.only(signal, (host, callId) => host.inspect(where, wire, callId));
+    return await border.only(signal, (host, callId) => host.inspect(where, wire, callId), 0); // it has nothing to put in order
   } finally {
     border.close();
   }

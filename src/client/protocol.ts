@@ -5,6 +5,7 @@
  */
 
 import type { ResponseChunk, ResponseRequest, WholeResponse } from "../chat/wire.ts";
+import type { MeasuredDevice } from "../engine/can-run.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import type { WireSource } from "./model-source.ts";
 import type {
@@ -60,8 +61,16 @@ export interface EngineHostApi {
   /** Needs no GPU, and no model in this worker. */
   inspect(source: WireSource, options: WireInspectOptions, callId: number): Promise<ModelInspection>;
 
-  /** Opens the GPU for a moment; no model in this worker. */
-  canRun(source: WireSource, options: WireRunOptions, callId: number): Promise<RunAnswer>;
+  /**
+   * Opens the GPU for a moment; no model in this worker.
+   * @param measured what devices were measured to do before. What is known afterwards comes back with the answer.
+   */
+  canRun(
+    source: WireSource,
+    options: WireRunOptions,
+    measured: readonly MeasuredDevice[],
+    callId: number,
+  ): Promise<{ answer: RunAnswer; measured: readonly MeasuredDevice[] }>;
 
   createSession(options: WireSessionOptions, callId: number): Promise<OpenedSession>;
   saveSession(sessionId: number, callId: number): Promise<SessionSnapshot>;
@@ -88,7 +97,7 @@ export interface EngineHostApi {
   /** Answers a chat, or continues a text, in one piece. */
   respond(request: ResponseRequest, callId: number): Promise<WholeResponse>;
   /** Starts a stream of chunks and gives its id; nothing runs before `respondNext`. */
-  respondStart(request: ResponseRequest): Promise<number>;
+  respondStart(request: ResponseRequest, callId: number): Promise<number>;
   /** The next chunk, or `null` at the end. Pulled, as tokens are. */
   respondNext(streamId: number, callId: number): Promise<ResponseChunk | null>;
   respondReturn(streamId: number): Promise<void>;

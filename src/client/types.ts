@@ -106,7 +106,10 @@ export interface LoadProgress {
 
 /** How `loadModel` opens a model. None of it changes a result: budgets, policies and tiers only move bytes. */
 export interface LoadOptions {
-  /** Bytes that every GPU buffer together may take. Default: the whole model when the device allows it. */
+  /**
+   * Bytes that every GPU buffer together may take. Default: the whole model when the device allows it, and further sessions
+   * beside it: slots are given up for those only when the GPU refuses memory.
+   */
   readonly gpuBudgetBytes?: number;
   /** KV cache reserved inside the budget, in tokens; sessions up to this length fit without taking slots. Default: min(model's, 2048). */
   readonly contextLength?: number;

@@ -46,12 +46,13 @@ export async function buildParts(
     options.ramBudgetBytes ?? 0,
   );
   const layers = moeLayers(spec);
-  const paged = layers.map(({ layer, mlp: { numExperts, topK } }, moe): PagedLayer => {
+  const paged = layers.map(({ layer, mlp: { numExperts } }, moe): PagedLayer => {
     const geometry = needs.layers[moe]?.geometry;
     if (!geometry) throw new RangeError(`MoE layer ${moe} has no plan`);
     const read: PagedLayer["read"] = (expert, how) => ram.read(layer, expert, how);
     const raise = (expert: number): void => options.raiseExpert?.(layer, expert);
-    return { layer, numExperts, topK, geometry, read, raise };
+    const atHand = (expert: number) => ram.peek(layer, expert);
+    return { layer, numExperts, geometry, read, raise, atHand };
   });
   const ropeFactors =
     spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);

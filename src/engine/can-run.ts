@@ -3,12 +3,13 @@
  * perhaps the link, and estimates. The work behind `canRun` on a page; what a page or worker has is brought along.
  */
 import { DeviceError, UsageError } from "../errors.ts";
+import type { DType } from "../formats/dtype.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
-import type { FileSet } from "../sources/byte-source.ts";
+import type { ByteSource, FileSet } from "../sources/byte-source.ts";
 import type { SourceHooks } from "../sources/source-hooks.ts";
-import { throwIfAborted } from "../util/abort.ts";
+import { throwIfAborted, untilAborted } from "../util/abort.ts";
 import { tuningOf } from "./build-parts.ts";
-import { measureDevice } from "./device-bench.ts";
+import { DeviceBench } from "./device-bench.ts";
 import { diskFacts, type StorageFacts, sizeOf } from "./disk-facts.ts";
 import { type Inspected, openAndInspect } from "./inspect.ts";
 import { PROBE_BYTES, probeLink } from "./link-probe.ts";
@@ -27,7 +28,18 @@ export interface RunPlace {
   readonly deviceMemory?: number | undefined;
   /** The user asked for little traffic. */
   readonly saveData?: boolean | undefined;
-  readonly storage?: StorageFacts | undefined;
+  /** `null`: models are not cached here. */
+  readonly storage?: StorageFacts | undefined | null;
+  /** What the device was measured to do before; what is measured now is added. */
+  readonly measured?: MeasuredDevice[] | undefined;
+}
+
+/** What a device does with matrices of one kind. */
+export interface MeasuredDevice {
+  readonly adapter: string;
+  readonly dtype: DType;
+  readonly cols: number;
+  readonly speed: DeviceSpeed;
 }
 
 /** Where the model is. */
@@ -61,20 +73,38 @@ export async function canRun(
     if (value === undefined || value > 0) continue;
     throw new UsageError(`${name} is ${value}; expected a number above 0.`);
   }
-  const gpu = await openOrWhyNot(place.gpu, options.stockLimits ?? false);
+  const opening = openOrWhyNot(place.gpu, options.stockLimits ?? false, signal); // while headers come
   try {
-    return { ...(await answer(place, source, options, gpu, signal)), tookMs: performance.now() - start };
+    const context = options.contextLength === undefined ? {} : { contextLength: options.contextLength };
+    const inspected = await openAndInspect(
+      source.open,
+      async () => ({ ...context, ...bindingOf(await opening) }),
+      signal,
+    );
+    const found = await answer(place, source.isRemote, options, await opening, inspected, signal);
+    return { ...found, tookMs: performance.now() - start };
   } finally {
-    if ("queue" in gpu) {
-      gpu.queue.dispose();
-      gpu.destroy();
-    }
+    void opening.then(close, () => {}); // one that comes after an error, too
   }
 }
 
-async function openOrWhyNot(gpu: GPU | undefined, stockLimits: boolean): Promise<Gpu | Remark<ReasonCode>> {
+function bindingOf(gpu: Gpu | Remark<ReasonCode>): { maxBindingBytes?: number } {
+  return "queue" in gpu ? { maxBindingBytes: gpu.facts.maxBindingBytes } : {};
+}
+
+function close(gpu: Gpu | Remark<ReasonCode>): void {
+  if (!("queue" in gpu)) return;
+  gpu.queue.dispose();
+  gpu.destroy();
+}
+
+async function openOrWhyNot(
+  gpu: GPU | undefined,
+  stockLimits: boolean,
+  signal: AbortSignal | undefined,
+): Promise<Gpu | Remark<ReasonCode>> {
   try {
-    return await openGpu(gpu, { stockLimits });
+    return await untilAborted(openGpu(gpu, { stockLimits }), signal, close);
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error;
     const code = error.code === "no-webgpu" || error.code === "no-adapter" ? error.code : "no-device";
@@ -84,17 +114,17 @@ async function openOrWhyNot(gpu: GPU | undefined, stockLimits: boolean): Promise
 
 async function answer(
   place: RunPlace,
-  { open, isRemote }: RunSource,
+  isRemote: boolean,
   options: DeviceTrial,
   gpu: Gpu | Remark<ReasonCode>,
+  inspected: Inspected,
   signal: AbortSignal | undefined,
 ): Promise<Omit<RunAnswer, "tookMs">> {
   const device = "queue" in gpu ? gpu : undefined;
-  const binding = device ? { maxBindingBytes: device.facts.maxBindingBytes } : {};
-  const context = options.contextLength === undefined ? {} : { contextLength: options.contextLength };
-  const inspected = await openAndInspect(open, { ...context, ...binding }, signal);
   const { inspection, files, model } = inspected;
-  const disk = isRemote ? await diskFacts(place.storage, files.label, model?.checkpoint, inspection.bytesRead) : null;
+  const { storage } = place;
+  const onDisk = isRemote && storage !== null;
+  const disk = onDisk ? await diskFacts(storage, files.label, model?.checkpoint, inspection.bytesRead) : null;
   const known = { deviceMemory: place.deviceMemory, wantedBytes: options.gpuBudgetBytes };
   const fit = inspection.description && judgeFit(inspection.description.memory, known);
   const common = {
@@ -120,6 +150,7 @@ async function answer(
     device,
     fit.suggestedBudgetBytes,
     { ...options, link: tryLink },
+    place.measured ?? [],
     signal,
   );
   return { verdict: fit.verdict, reasons, ...common, ...measured };
@@ -141,15 +172,18 @@ async function measure(
   gpu: Gpu,
   budgetBytes: number,
   options: DeviceTrial,
+  measured: MeasuredDevice[],
   signal: AbortSignal | undefined,
 ): Promise<Measured> {
   const { spec, weights, checkpoint } = model;
   const work = tokenWork(spec, weights, checkpoint, gpu.facts.maxBindingBytes);
   const sample = { dtype: inspection.description?.storage[0]?.dtype ?? "F32", cols: spec.hiddenSize } as const;
-  const device = await measureDevice(gpu, tuningOf(gpu), sample, signal);
-  const ownFile = inspection.tokenizer === "tokenizer.json" ? await sizeOf(files, "tokenizer.json", signal) : 0;
   const probed = options.link ? checkpoint.shards[0] : undefined;
-  const link = probed ? await probeLink(probed, signal) : null;
+  const { device, link } = await tried(gpu, sample, probed, options.remeasure ? [] : measured, signal);
+  if (!measured.some(({ speed }) => speed === device)) {
+    measured.unshift({ adapter: gpu.facts.name, ...sample, speed: device });
+  }
+  const ownFile = inspection.tokenizer === "tokenizer.json" ? await sizeOf(files, "tokenizer.json", signal) : 0;
   throwIfAborted(signal);
   const basis = basisOf(model, work, gpu, budgetBytes, options);
   return {
@@ -161,6 +195,28 @@ async function measure(
     assumptions: assumptionsOf(work, basis, device, link, sample.dtype),
     bytesRead: inspection.bytesRead + (link ? PROBE_BYTES : 0),
   };
+}
+
+/** The link is tried while the device gets ready, not while it is measured: the browser would serve both. */
+async function tried(
+  gpu: Gpu,
+  sample: { readonly dtype: DType; readonly cols: number },
+  probed: ByteSource | undefined,
+  measured: readonly MeasuredDevice[],
+  signal: AbortSignal | undefined,
+): Promise<{ device: DeviceSpeed; link: LinkSpeed | null }> {
+  const known = measured.find(
+    ({ adapter, dtype, cols }) => adapter === gpu.facts.name && dtype === sample.dtype && cols === sample.cols,
+  );
+  const probing = probed ? probeLink(probed, signal) : Promise.resolve(null);
+  if (known) return { device: known.speed, link: await probing };
+  const bench = new DeviceBench(gpu, tuningOf(gpu), sample, signal);
+  try {
+    const [link] = await Promise.all([probing, bench.prepare()]);
+    return { device: await bench.measure(), link };
+  } finally {
+    bench.dispose();
+  }
 }
 
 function basisOf(

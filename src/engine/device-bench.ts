@@ -25,6 +25,7 @@ const COPY_BYTES = 4 * 2 ** 20;
 const PART_MS = 100;
 /** Dispatches one behind the other, whose time beside a round trip is theirs. */
 const DISPATCHES = 64;
+/** Fewer only where they take three times as long as they should: the answer is waited for. */
 const LEAST_SAMPLES = 3;
 const MOST_SAMPLES = 100;
 /** Browsers round their clocks to as much. */
@@ -38,44 +39,41 @@ export interface SampleMatrix {
   readonly cols: number;
 }
 
-/**
- * Measures `gpu`; whatever it allocates is freed again.
- * @throws DeviceError when the device is lost or refuses memory; `AbortError`.
- */
-export async function measureDevice(
-  gpu: Gpu,
-  tuning: Tuning,
-  sample: SampleMatrix,
-  signal?: AbortSignal,
-): Promise<DeviceSpeed> {
-  const bench = new Bench(gpu, tuning, signal);
-  try {
-    return await bench.measure(sample);
-  } finally {
-    bench.dispose();
-  }
-}
-
-class Bench {
+/** A trial of one device; whoever makes it disposes it. */
+export class DeviceBench {
   readonly #gpu: Gpu;
   readonly #host: KernelHost;
   readonly #signal: AbortSignal | undefined;
+  readonly #sample: SampleMatrix;
   readonly #buffers: LedgerBuffer[] = [];
+  #ready: { readonly tiny: Command; readonly small: Command } | undefined;
   #roundTripMs = 0;
 
-  constructor(gpu: Gpu, tuning: Tuning, signal: AbortSignal | undefined) {
+  constructor(gpu: Gpu, tuning: Tuning, sample: SampleMatrix, signal: AbortSignal | undefined) {
     this.#gpu = gpu;
+    this.#sample = sample;
     this.#host = new KernelHost(gpu, tuning);
     this.#signal = signal;
   }
 
-  async measure(sample: SampleMatrix): Promise<DeviceSpeed> {
-    const tiny = await this.#product(sample, TINY_BYTES);
-    const small = await this.#product(sample, SMALL_BYTES);
-    await this.#gpu.pipelines.settled();
-    await this.#time(tiny, small); // the first run also does what drivers put off until then
+  /**
+   * Compiles, and runs once what drivers put off until then.
+   * @throws DeviceError when the device is lost or refuses memory; `AbortError`.
+   */
+  async prepare(): Promise<void> {
+    const tiny = await this.#product(this.#sample, TINY_BYTES);
+    const small = await this.#product(this.#sample, SMALL_BYTES);
+    await this.#gpu.pipelines.settled(this.#signal);
+    await this.#time(tiny, small);
+    this.#ready = { tiny, small };
+  }
+
+  /** Measures what `prepare` got ready. @throws as that does. */
+  async measure(): Promise<DeviceSpeed> {
+    if (!this.#ready) throw new RangeError("a bench is prepared first");
+    const { tiny, small } = this.#ready;
     this.#roundTripMs = await this.#mean(() => this.#time(tiny));
-    const matvecBytesPerSecond = await this.#matvecSpeed(sample, small);
+    const matvecBytesPerSecond = await this.#matvecSpeed(small);
     const chain = Array.from({ length: DISPATCHES + 1 }, () => tiny);
     const chainMs = (await this.#mean(() => this.#beyondRoundTrip(...chain))) / DISPATCHES;
     const dispatchMs = Math.max(0, chainMs - (1000 * weightBytesOf(tiny)) / matvecBytesPerSecond);
@@ -83,16 +81,17 @@ class Bench {
     return { copyBytesPerSecond, matvecBytesPerSecond, dispatchMs, roundTripMs: this.#roundTripMs };
   }
 
+  /** Frees what it allocated. */
   dispose(): void {
     this.#host.reset();
     for (const buffer of this.#buffers) buffer.destroy();
   }
 
-  async #matvecSpeed(sample: SampleMatrix, small: Command): Promise<number> {
+  async #matvecSpeed(small: Command): Promise<number> {
     let product = small;
     let ms = await this.#beyondRoundTrip(small);
     if (ms * (LARGE_BYTES / SMALL_BYTES) < PART_MS) {
-      product = await this.#product(sample, LARGE_BYTES);
+      product = await this.#product(this.#sample, LARGE_BYTES);
       ms = await this.#beyondRoundTrip(product);
     }
     const repeats = repeatsWithin(PART_MS / LEAST_SAMPLES, ms);
@@ -155,9 +154,11 @@ class Bench {
   async #mean(sample: () => Promise<number>): Promise<number> {
     const start = performance.now();
     let [sum, count] = [0, 0];
-    while (count < LEAST_SAMPLES || (count < MOST_SAMPLES && performance.now() - start < PART_MS)) {
+    for (let took = 0; count === 0 || took < (count < LEAST_SAMPLES ? LEAST_SAMPLES * PART_MS : PART_MS); ) {
       sum += await sample();
       count += 1;
+      took = performance.now() - start;
+      if (count >= MOST_SAMPLES) break;
     }
     return sum / count;
   }

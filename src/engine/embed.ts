@@ -3,6 +3,7 @@
  * head. Sums are taken in f64 on the host, in the order of the tokens.
  */
 import { UsageError } from "../errors.ts";
+import { untilAborted } from "../util/abort.ts";
 import type { Engine } from "./engine.ts";
 
 /**
@@ -33,7 +34,7 @@ export async function embedTexts(
     }
     return vectors;
   } finally {
-    await engine.disposeSession(session).catch(() => {}); // a model that was disposed has freed it
+    await untilAborted(engine.disposeSession(session), signal).catch(() => {}); // a model that was disposed has freed it
   }
 }
 

@@ -17,7 +17,8 @@ import { leastSlots, type MemoryNeeds, memoryNeeds, planMemory, sessionBytes, wi
 import { checkContext, checkOptions, type EngineOptions, reservedContext } from "./options.ts";
 import type { Parts } from "./parts.ts";
 import { Revival } from "./revive.ts";
-import { type QueuedStep, Session, type SessionHost } from "./session.ts";
+import { Session, type SessionHost } from "./session.ts";
+import type { QueuedStep } from "./session-draws.ts";
 import { modelSizes, PREDICTIONS, type Sizes } from "./sizes.ts";
 import { Steps } from "./steps.ts";
 import { lostAgain, MAX_LOSSES, Turns } from "./turns.ts";
@@ -41,6 +42,8 @@ export class Engine implements SessionHost {
   readonly #revival: Revival;
   readonly #ending = new AbortController();
   #plan: MemoryPlan;
+  /** What the caller set, or what the GPU's refusal has shown; `undefined`: whatever is of use, for as long as it is given. */
+  #budgetBytes: number | undefined;
 
   /** @internal */
   constructor(parts: Parts, weights: WeightMap, needs: MemoryNeeds, plan: MemoryPlan, options: EngineOptions) {
@@ -51,6 +54,7 @@ export class Engine implements SessionHost {
     this.steps = new Steps(parts, { layers: options.runAhead ?? "auto", hints: options.extraGuesses ?? "auto" });
     this.#needs = needs;
     this.#plan = plan;
+    this.#budgetBytes = options.gpuBudgetBytes;
     this.#options = options;
     this.steps.history =
       options.prefetch === "history" ? new HistoryReads(parts.spec, parts.pager, parts.ram) : undefined;
@@ -112,23 +116,31 @@ export class Engine implements SessionHost {
     }
   }
 
-  /** @throws BudgetError when its cache leaves too little for the experts; UsageError for a senseless length. */
+  /**
+   * A session with a cache of its own. Within the caches that are reserved it changes nothing else; beyond those it takes
+   * memory that the slots do not have where no budget was set, and slots where one was, or where the GPU refuses.
+   * @throws BudgetError when its cache leaves too little for the experts; UsageError for a senseless length; `AbortError`,
+   *   and nothing of it is left then.
+   */
   createSession(contextLength = reservedContext(this.spec, this.#options), signal?: AbortSignal): Promise<Session> {
     return this.exclusive(async () => {
       checkContext(contextLength, this.spec.contextLength);
       const bytes = sessionBytes(this.spec, this.sizes, contextLength);
-      await this.#resize(this.#plan.budgetBytes, this.#sessionBytes() + bytes);
-      const kv = await this.#yielding(() => createKvCache(this.gpu, this.spec, contextLength, this.sizes.chunk));
-      const logits = this.gpu.ledger.create("scratch", "logits", this.sizes.vocab * 4, STORAGE_USAGE);
-      const session = new Session(this, kv, logits, contextLength);
-      this.#sessions.set(session, bytes);
+      await this.#resize(this.#budgetBytes, this.#sessionBytes() + bytes);
+      let session: Session | undefined;
       try {
-        await session.prepare();
+        signal?.throwIfAborted();
+        const kv = await this.#yielding(() => createKvCache(this.gpu, this.spec, contextLength, this.sizes.chunk));
+        const logits = this.gpu.ledger.create("scratch", "logits", this.sizes.vocab * 4, STORAGE_USAGE);
+        session = new Session(this, kv, logits, contextLength);
+        this.#sessions.set(session, bytes);
+        await session.prepare(signal);
+        return session;
       } catch (error) {
-        session.dispose();
+        session?.dispose();
+        await this.#resize(this.#budgetBytes, this.#sessionBytes()).catch(() => {}); // the next task makes what is missing
         throw error;
       }
-      return session;
     }, signal);
   }
 
@@ -136,7 +148,7 @@ export class Engine implements SessionHost {
   disposeSession(session: Session): Promise<void> {
     return this.exclusive(async () => {
       session.dispose();
-      await this.#resize(this.#plan.budgetBytes, this.#sessionBytes());
+      await this.#resize(this.#budgetBytes, this.#sessionBytes());
     });
   }
 
@@ -244,14 +256,17 @@ export class Engine implements SessionHost {
     this.#sessions.delete(session);
   }
 
-  async #resize(budgetBytes: number, liveSessionBytes: number): Promise<MemoryPlan> {
+  async #resize(budgetBytes: number | undefined, liveSessionBytes: number): Promise<MemoryPlan> {
     const reserved = reservedBytes(this.spec, this.sizes, this.#options);
     const plan = planMemory(this.#needs, Math.max(reserved, liveSessionBytes), budgetBytes);
+    const before = this.#budgetBytes;
+    this.#budgetBytes = budgetBytes;
     if (plan.slotsPerLayer === this.#plan.slotsPerLayer) {
       this.#plan = plan;
       return plan;
     }
     if (this.parts.allResident) {
+      this.#budgetBytes = before;
       throw new UsageError("A model with allResident keeps every expert on the GPU: load it without to change that.");
     }
     return this.#makeSlots(plan);
@@ -289,6 +304,7 @@ export class Engine implements SessionHost {
 
   #lowered(plan: MemoryPlan, slots: number): MemoryPlan {
     const lower = withSlots(this.#needs, plan, slots);
+    this.#budgetBytes = lower.budgetBytes;
     this.steps.counts.budgetsLowered += 1;
     this.#warn({
       code: "budget-lowered",

@@ -2,7 +2,7 @@
  * Groups the tokens of a chunk by expert, and the experts by when they run. A pair is (token, rank), numbered
  * token * topK + rank. Plain data, no GPU.
  */
-import type { Use } from "../pager/pager.ts";
+import type { Use } from "../pager/layer-slots.ts";
 
 /** Pair numbers of every chosen expert, experts and pairs ascending. */
 export type GroupedTokens = ReadonlyMap<number, readonly number[]>;

@@ -37,7 +37,7 @@ export async function inspectFiles(
   options: DescribeOptions,
   signal?: AbortSignal,
 ): Promise<ModelInspection> {
-  return (await openAndInspect(open, options, signal)).inspection;
+  return (await openAndInspect(open, async () => options, signal)).inspection;
 }
 
 /** An inspection, and what was opened for it; `null` what could not be. */
@@ -47,10 +47,10 @@ export interface Inspected {
   readonly model: { readonly checkpoint: Checkpoint; readonly spec: ModelSpec; readonly weights: WeightMap } | null;
 }
 
-/** As `inspectFiles`, for who goes on reading. */
+/** As `inspectFiles`, for who goes on reading. @param options is asked when the headers have been read. */
 export async function openAndInspect(
   open: (hooks: SourceHooks) => Promise<FileSet>,
-  options: DescribeOptions,
+  options: () => Promise<DescribeOptions>,
   signal?: AbortSignal,
 ): Promise<Inspected> {
   let bytesRead = 0;
@@ -74,7 +74,7 @@ export async function openAndInspect(
     (await orWhyNot(async () => {
       const { spec, names } = describeModel(checkpoint);
       const weights = createWeightMap(checkpoint, spec, names);
-      const description = describeCheckpoint(checkpoint, spec, weights, options);
+      const description = describeCheckpoint(checkpoint, spec, weights, await options());
       return { description, model: { checkpoint, spec, weights } };
     }));
   const tokenizer = checkpoint && (await orWhyNot(() => findTokenizer(files, checkpoint, signal)));

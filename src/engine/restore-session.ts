@@ -1,4 +1,5 @@
 /** A session from the bytes that another one was saved as. */
+import { untilAborted } from "../util/abort.ts";
 import type { Engine } from "./engine.ts";
 import type { Session } from "./session.ts";
 import { checkSnapshot, readSnapshot } from "./snapshot.ts";
@@ -16,14 +17,15 @@ export async function restoreSession(
   signal?: AbortSignal,
 ): Promise<Session> {
   const bytes = new Uint8Array(snapshot);
-  const { state, rowsAt } = await readSnapshot(bytes);
-  checkSnapshot(state, await engine.parts.weights.fingerprint(engine.spec), contextLength);
+  const { state, rowsAt } = await untilAborted(readSnapshot(bytes), signal);
+  const fingerprint = await untilAborted(engine.parts.weights.fingerprint(engine.spec), signal);
+  checkSnapshot(state, fingerprint, contextLength);
   const session = await engine.createSession(state.contextLength, signal);
   try {
     await session.load(state, bytes.subarray(rowsAt), signal);
     return session;
   } catch (error) {
-    await engine.disposeSession(session).catch(() => {}); // a model that was disposed has freed it
+    await untilAborted(engine.disposeSession(session), signal).catch(() => {}); // a model that was disposed has freed it
     throw error;
   }
 }

@@ -15,6 +15,11 @@ export interface DeviceTrial {
   readonly link?: boolean;
   /** As for `loadModel`. */
   readonly stockLimits?: boolean;
+  /**
+   * Measure the device again. Default: what it was measured to do is kept for as long as the page lives, by storage type and
+   * width of the model.
+   */
+  readonly remeasure?: boolean;
 }
 
 /** `runs`: every expert fits the suggested budget. `runs-paged`: experts are fetched while it writes. */

@@ -1,5 +1,6 @@
 /** Moves what a session's cache holds between the GPU and a snapshot's bytes, and from one session's cache to another's. */
 import type { Span } from "../gpu/queue.ts";
+import { untilAborted } from "../util/abort.ts";
 import type { KvCache, KvStore } from "./kv-cache.ts";
 import { readBackBytes } from "./memory-plan.ts";
 import type { Parts } from "./parts.ts";
@@ -17,7 +18,7 @@ export async function saveState(
   contextLength: number,
   signal: AbortSignal | undefined,
 ): Promise<ArrayBuffer> {
-  const model = await parts.weights.fingerprint(parts.spec);
+  const model = await untilAborted(parts.weights.fingerprint(parts.spec), signal);
   const stores = kv.stores.map((store) => shapeOf(store, timeline));
   const { bytes, rowsAt } = layOutSnapshot({ ...timeline, model, contextLength, stores });
   const spans = kv.stores.map(({ buffer }, i): Span => ({ buffer, offset: 0, bytes: usedBytes(stores[i]) }));
@@ -26,8 +27,7 @@ export async function saveState(
     bytes.set(new Uint8Array(piece), at);
     at += piece.byteLength;
   }
-  await sealSnapshot(bytes);
-  signal?.throwIfAborted();
+  await untilAborted(sealSnapshot(bytes), signal);
   return bytes.buffer;
 }
 

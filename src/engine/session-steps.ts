@@ -39,8 +39,8 @@ export class SessionSteps {
     this.#logits = logits;
   }
 
-  /** Plans for the slots as they are now, compiled; a resize makes the old ones void. @throws DeviceError */
-  async plans(): Promise<Plans> {
+  /** Plans for the slots as they are now, compiled; a resize makes the old ones void. @throws DeviceError; `AbortError` */
+  async plans(signal: AbortSignal | undefined): Promise<Plans> {
     const { generation, parts } = this.#host;
     if (this.#plans?.generation !== generation) {
       this.#plans = {
@@ -48,9 +48,10 @@ export class SessionSteps {
         prefill: prefillPlan(parts, this.#kv, this.#logits),
         generation,
       };
-      await parts.gpu.pipelines.settled();
     }
-    return this.#plans;
+    const plans = this.#plans;
+    await parts.gpu.pipelines.settled(signal); // what an aborted step left compiling, too
+    return plans;
   }
 
   /** Computes what of the first `length` tokens is not in the cache, each token by the path it took first. */
@@ -71,7 +72,7 @@ export class SessionSteps {
   /** The token at `position`. @returns the bytes of `reads`. */
   async decodeOne(position: number, reads: readonly Span[], signal: AbortSignal | undefined): Promise<ArrayBuffer> {
     signal?.throwIfAborted();
-    const { decode } = await this.plans();
+    const { decode } = await this.plans(signal);
     this.#timeline.begins(position + 1);
     const { steps } = this.#host;
     const step = steps.start({ plan: decode, id: this.#timeline.tokenAt(position), position, reads });
@@ -97,7 +98,7 @@ export class SessionSteps {
   /** Runs the chunks one by one and gives the tokens of each; the last ends in `end`, or all do. */
   async *#chunks(from: number, to: number, end: "logits" | "hidden", signal: AbortSignal | undefined) {
     const { chunk } = this.#host.parts.sizes;
-    const { prefill } = await this.plans();
+    const { prefill } = await this.plans(signal);
     for (let first = from; first < to; first += chunk) {
       const ids = this.#timeline.tokens.slice(first, Math.min(to, first + chunk));
       const last = first + ids.length === to;

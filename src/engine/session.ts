@@ -4,40 +4,27 @@
  */
 import { UsageError } from "../errors.ts";
 import type { LedgerBuffer } from "../gpu/ledger.ts";
-import type { Span } from "../gpu/queue.ts";
-import { type Sampling, samplingBytes } from "../kernels/sample.ts";
+import type { Sampling } from "../kernels/sample.ts";
+import { untilAborted } from "../util/abort.ts";
 import { withAdded } from "./counters.ts";
-import type { DecodePlan } from "./decode.ts";
-import { type StartedStep, unhalt } from "./decode-step.ts";
 import type { KvCache } from "./kv-cache.ts";
+import { type DrawsHost, type QueuedStep, SessionDraws } from "./session-draws.ts";
 import { copyState, loadState, saveState } from "./session-state.ts";
-import { SessionSteps, type StepsHost } from "./session-steps.ts";
+import { SessionSteps } from "./session-steps.ts";
 import { checkStores, type SnapshotState } from "./snapshot.ts";
 import { type Phase, Timeline } from "./timeline.ts";
 import type { ResponseStats, Stats } from "./types.ts";
 
 /** What a session needs of the engine that made it. */
-export interface SessionHost extends StepsHost {
+export interface SessionHost extends DrawsHost {
   stats(): Stats;
   createSession(contextLength: number, signal?: AbortSignal): Promise<Session>;
+  disposeSession(session: Session): Promise<void>;
   /** Runs `task` when every earlier one has ended, and again when the device is lost under it. */
   exclusive<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T>;
   /** The same for a task that takes the step queued last, if there is one; other tasks find it dropped. */
   exclusiveDraw<T>(task: (queued: QueuedStep | undefined) => Promise<T>, signal?: AbortSignal): Promise<T>;
-  /** Keeps `step` for the next task. */
-  keepQueued(step: QueuedStep): void;
   forget(session: Session): void;
-}
-
-/** A step that was submitted before its token was known to the host, and what must be so for it to be of use. */
-export interface QueuedStep {
-  readonly session: Session;
-  readonly step: StartedStep;
-  /** The token that it computes, which the step before drew. */
-  readonly id: number;
-  /** Timeline and sampling that it continues. */
-  readonly rewinds: number;
-  readonly sampling: Sampling;
 }
 
 export class Session {
@@ -47,6 +34,7 @@ export class Session {
   readonly #logits: LedgerBuffer;
   readonly #timeline: Timeline;
   readonly #steps: SessionSteps;
+  readonly #draws: SessionDraws;
   #response: ResponseStats | undefined;
   #disposed = false;
 
@@ -57,11 +45,12 @@ export class Session {
     this.#logits = logits;
     this.#timeline = new Timeline(contextLength, host.parts.spec.vocabSize, kv.rings);
     this.#steps = new SessionSteps(host, this.#timeline, kv, logits);
+    this.#draws = new SessionDraws(host, this.#timeline, this.#steps);
   }
 
-  /** Compiles what the first step needs, so that it does not wait then. @throws DeviceError */
-  async prepare(): Promise<void> {
-    await this.#steps.plans();
+  /** Compiles what the first step needs, so that it does not wait then. @throws DeviceError; `AbortError` */
+  async prepare(signal?: AbortSignal): Promise<void> {
+    await this.#steps.plans(signal);
   }
 
   /** Most tokens that its timeline can hold. */
@@ -131,28 +120,7 @@ export class Session {
       (queued) =>
         this.#accounted(async () => {
           this.#checkBegun();
-          const { steps, parts } = this.#host;
-          const { decode } = await this.#steps.plans();
-          const position = this.length - 1;
-          if (queued && this.#continues(queued, decode, sampling)) {
-            return this.#finishDraw(queued.step, sampling, signal, more);
-          }
-          if (queued) await steps.drop(queued.step);
-          await this.#steps.catchUp(position, signal);
-          const timeline = this.#timeline;
-          if (!timeline.logitsFresh || timeline.computed < this.length) {
-            if (timeline.phaseAt(position) === "decode") {
-              signal?.throwIfAborted();
-              const step = this.#startDraw(decode, timeline.tokenAt(position), position, sampling);
-              return this.#finishDraw(step, sampling, signal, more);
-            }
-            await this.#steps.prefillRun(position, this.length, signal);
-          }
-          parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, this.length));
-          unhalt(parts);
-          const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
-          steps.tokenDrawn();
-          return id;
+          return this.#draws.draw(queued, sampling, signal, more);
         }),
       signal,
     );
@@ -217,7 +185,7 @@ export class Session {
       }, signal);
       return other;
     } catch (error) {
-      other.dispose();
+      await untilAborted(this.#host.disposeSession(other), signal).catch(() => {}); // a model that was disposed has freed it
       throw error;
     }
   }
@@ -298,51 +266,6 @@ export class Session {
     }
   }
 
-  /** Submits the step of the token at `position` (`null`: the one that is drawn before it) and the draw of the next. */
-  #startDraw(plan: DecodePlan, id: number | null, position: number, sampling: Sampling): StartedStep {
-    this.#timeline.begins(position + 1);
-    const draw = samplingBytes(sampling, position + 1);
-    return this.#host.steps.start({ plan, id, position, draw, reads: [this.#drawnToken()] });
-  }
-
-  #continues({ session, step, id, rewinds, sampling }: QueuedStep, plan: DecodePlan, now: Sampling): boolean {
-    const last = this.length - 1;
-    const same = session === this && rewinds === this.#timeline.rewinds && step.plan === plan;
-    const drawn = step.position === last && id === this.#timeline.tokenAt(last);
-    return same && drawn && JSON.stringify(sampling) === JSON.stringify(now);
-  }
-
-  /** Sees a drawing step through, and before that queues the next one where that is likely to be of use. */
-  async #finishDraw(
-    step: StartedStep,
-    sampling: Sampling,
-    signal: AbortSignal | undefined,
-    more: boolean,
-  ): Promise<number> {
-    const { steps, parts } = this.#host;
-    const position = step.position + 1;
-    // A ring holds a chunk beyond its window: a queued token takes the place of a key that this one still sees without it.
-    const queue = more && steps.expectsClean && position < this.contextLength && parts.sizes.chunk > 1;
-    const next = queue ? this.#startDraw(step.plan, null, position, sampling) : undefined;
-    try {
-      const rounds = steps.counts.decodeRounds;
-      const id = firstWord(await steps.finish(step, signal));
-      this.#timeline.finished(step.position + 1);
-      if (!next) return id;
-      this.#timeline.staleLogits(); // they are the next step's
-      if (steps.counts.decodeRounds - rounds > 1) await steps.drop(next);
-      else this.#host.keepQueued({ session: this, step: next, id, rewinds: this.#timeline.rewinds, sampling });
-      return id;
-    } catch (error) {
-      if (next) await steps.drop(next);
-      throw error;
-    }
-  }
-
-  #drawnToken(): Span {
-    return { buffer: this.#host.parts.scratch.buffers.ids, offset: 0, bytes: 4 };
-  }
-
   #check(): void {
     if (this.#disposed) throw new UsageError("This session was disposed. Create another one.", { code: "disposed" });
   }
@@ -355,8 +278,4 @@ export class Session {
     this.#check();
     this.#timeline.checkRoom(ids);
   }
-}
-
-function firstWord(bytes: ArrayBuffer): number {
-  return new Uint32Array(bytes, 0, 1)[0] ?? 0;
 }

@@ -63,7 +63,7 @@ async function* run(
       thinking?.add(drawn.id);
       yield drawn;
     }
-    return (await host?.isComplete()) ? "stop" : "length";
+    return (await host?.isComplete(signal())) ? "stop" : "length";
   } finally {
     held?.dispose();
   }

@@ -2,6 +2,7 @@
 import type { Session } from "../engine/session.ts";
 import { UsageError } from "../errors.ts";
 import type { Allowed, Held } from "../grammar/types.ts";
+import { untilAborted } from "../util/abort.ts";
 import { logprobsOf } from "./logprobs.ts";
 import { drawId } from "./sample.ts";
 import type { CheckedSettings, Drawn } from "./settings.ts";
@@ -38,12 +39,12 @@ export class HostDraw {
 
   /**
    * The next token, which is `forced` where that is given; `undefined` when the constraint lets nothing follow.
-   * @throws UsageError when the vocabulary has no token that the constraint allows.
+   * @throws UsageError when the vocabulary has no token that the constraint allows; `AbortError`.
    */
   async draw(forced: number | undefined, signal: AbortSignal | undefined): Promise<Drawn | undefined> {
     const { topLogprobs } = this.#settings;
     if (forced !== undefined && topLogprobs === undefined) return { id: forced, forced: true };
-    const allowed = forced === undefined && this.#answering ? await this.#held?.allowed() : undefined;
+    const allowed = forced === undefined && this.#answering ? await this.#allowed(signal) : undefined;
     if (allowed?.mustEnd) return undefined;
     const logits = await this.#session.nextLogits(signal);
     const id = forced ?? this.#choose(logits, allowed);
@@ -61,9 +62,14 @@ export class HostDraw {
     if (this.#answering && !this.#thinking?.markers.includes(id)) this.#held?.accept(id);
   }
 
-  /** Whether the constraint lets nothing follow. */
-  async isComplete(): Promise<boolean> {
-    return this.#held !== undefined && this.#answering && (await this.#held.allowed()).mustEnd;
+  /** Whether the constraint lets nothing follow. @throws `AbortError` */
+  async isComplete(signal: AbortSignal | undefined): Promise<boolean> {
+    return this.#answering && (await this.#allowed(signal))?.mustEnd === true;
+  }
+
+  /** The mask may be a while in coming: another text's grammar is compiled in the same worker. */
+  async #allowed(signal: AbortSignal | undefined): Promise<Allowed | undefined> {
+    return this.#held && untilAborted(this.#held.allowed(), signal);
   }
 
   get #answering(): boolean {

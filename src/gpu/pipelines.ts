@@ -1,5 +1,6 @@
 /** Compiles each linked shader once and binds buffers to it by name. */
 import { DeviceError, UsageError } from "../errors.ts";
+import { untilAborted } from "../util/abort.ts";
 import type { LedgerBuffer } from "./ledger.ts";
 import type { Loss } from "./loss.ts";
 import type { Binding, LinkedShader } from "./wgsl.ts";
@@ -55,9 +56,20 @@ export class Pipelines {
     return { label, compiled, group: this.#device.createBindGroup({ label, layout: compiled.layout, entries }) };
   }
 
-  /** Resolves when every pipeline bound so far is compiled. @throws DeviceError with line, column and source. */
-  async settled(): Promise<void> {
-    while (this.#compiling.length > 0) await this.#loss.orGone(Promise.all(this.#compiling.splice(0)));
+  /**
+   * Resolves when every pipeline bound so far is compiled.
+   * @throws DeviceError with line, column and source; `AbortError` as soon as `signal` fires, and the next who asks waits
+   *   for what still compiles.
+   */
+  async settled(signal?: AbortSignal): Promise<void> {
+    while (this.#compiling.length > 0) {
+      const compiling = this.#compiling.splice(0);
+      const all = this.#loss.orGone(Promise.all(compiling));
+      await untilAborted(all, signal).catch((error: unknown) => {
+        if (signal?.aborted) this.#compiling.push(...compiling);
+        throw error;
+      });
+    }
   }
 
   #compile(label: string, shader: LinkedShader, constants: Readonly<Record<string, number>>): Compiled {

@@ -48,14 +48,36 @@ export function charInString(rules: Rules, set: CharSet): string {
   );
 }
 
+/** A string of `least` to `most` characters as blocks of `block` characters and what is left; `most` may be endless. */
+export function longString(rules: Rules, least: number, most: number, block: number): string {
+  const char = either([rules.char(others(QUOTED)), ESCAPED]);
+  const run = (from: number, to: number): string =>
+    rules.rule(`${from} to ${to} characters`, () => repeated(char, from, to));
+  const whole = run(block, block);
+  // What is left behind the blocks that must be there: `from` is less than a block.
+  const left = (from: number, to: number): string => {
+    if (to === Number.POSITIVE_INFINITY) return `${repeated(char, from, from)} ${repeated(char, 0)}`;
+    if (to < block) return run(from, to);
+    return rules.rule(`${from} to ${to} characters`, () =>
+      either([run(from, block - 1), `${whole} ${left(0, to - block)}`]),
+    );
+  };
+  const needed = Math.floor(least / block);
+  const blocks = needed === 0 ? "" : `${repeated(whole, needed, needed)} `;
+  return quoted(`${blocks}${left(least % block, most - needed * block)}`);
+}
+
 export function quoted(content: string): string {
   return `("\\"" ${content} "\\"")`;
 }
 
 export function anyString(rules: Rules): string {
-  return rules.rule("string", () => {
-    return quoted(repeated(either([rules.char(others(QUOTED)), ESCAPED, ...NUMBERED]), 0));
-  });
+  return rules.rule("string", () => quoted(inAnyString(rules)));
+}
+
+/** Any characters, none too, as they stand inside a string. */
+export function inAnyString(rules: Rules): string {
+  return repeated(either([rules.char(others(QUOTED)), ESCAPED, ...NUMBERED]), 0);
 }
 
 export function anyInteger(rules: Rules): string {

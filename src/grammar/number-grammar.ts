@@ -16,9 +16,7 @@ const FRACTION = 6;
 /** @returns `undefined` when no number that can be written lies between the bounds. */
 export function boundedNumber(bounds: Bounds, kind: "integer" | "number"): string | undefined {
   const digits = kind === "integer" ? 0 : FRACTION;
-  const largest = 10n ** BigInt(MAX_DIGITS + digits) - 1n;
-  const low = firstWithin(bounds, digits, largest);
-  const high = lastWithin(bounds, digits, largest);
+  const [low, high] = wholeBounds(bounds, digits);
   if (low > high) return undefined;
   const options: string[] = [];
   if (high >= 0n) options.push(...magnitudes(low > 0n ? low : 0n, high, digits));
@@ -27,6 +25,12 @@ export function boundedNumber(bounds: Bounds, kind: "integer" | "number"): strin
     options.push(...magnitudes(nearest, -low, digits).map((option) => `"-" ${option}`));
   }
   return either(options);
+}
+
+/** First and last number between the bounds that can be written, in units of the last of `digits` behind the point. */
+export function wholeBounds(bounds: Bounds, digits = 0): [low: bigint, high: bigint] {
+  const largest = 10n ** BigInt(MAX_DIGITS + digits) - 1n;
+  return [firstWithin(bounds, digits, largest), lastWithin(bounds, digits, largest)];
 }
 
 /** The bounds in units of the last digit, rounded inwards; a double is compared with what the digits parse to. */
@@ -59,7 +63,7 @@ function parsed(units: bigint, digits: number): number {
 
 /** Numbers from `low` to `high`, both 0 or more, in units of the last digit. */
 function magnitudes(low: bigint, high: bigint, digits: number): string[] {
-  if (digits === 0) return integers(low, high);
+  if (digits === 0) return integersBetween(low, high);
   const unit = 10n ** BigInt(digits);
   const [first, last] = [low / unit, high / unit];
   const fraction = (from: bigint, to: bigint): string => {
@@ -67,7 +71,7 @@ function magnitudes(low: bigint, high: bigint, digits: number): string[] {
   };
   const with_ = (whole: string, rest: string): string => `${whole} ${rest}`;
   if (first === last) return [with_(`"${first}"`, fraction(low % unit, high % unit))];
-  const between = first + 1n <= last - 1n ? integers(first + 1n, last - 1n) : [];
+  const between = first + 1n <= last - 1n ? integersBetween(first + 1n, last - 1n) : [];
   const inner = between.length > 0 ? [with_(either(between), `("." [0-9]{1,${digits}})?`)] : [];
   return [
     with_(`"${first}"`, fraction(low % unit, unit - 1n)),
@@ -106,7 +110,7 @@ function digitsBetween(low: string, high: string): string | undefined {
 }
 
 /** Whole numbers from `low` to `high`, 0 or more, without leading zeros. */
-function integers(low: bigint, high: bigint): string[] {
+export function integersBetween(low: bigint, high: bigint): string[] {
   const options: string[] = [];
   for (let from = low; from <= high; ) {
     const text = from.toString();

@@ -21,13 +21,35 @@ const MAX_REPEATS = 4096;
 
 /**
  * @param spell how the text spells one character of a set, which differs inside JSON.
+ * @param around what may stand before and behind a match where the pattern does not say `^` and `$`; absent, the match is
+ *   the whole text.
  * @throws UsageError for what is no pattern, and for what a grammar cannot say.
  */
-export function regexGrammar(pattern: string, spell: (set: CharSet) => string): string {
-  const fail = (what: string): never => {
+export function regexGrammar(pattern: string, spell: (set: CharSet) => string, around?: string): string {
+  const fail = failing(pattern);
+  const { alternatives } = parse(pattern, fail);
+  const converter = new RegexConverter(spell, fail);
+  return around === undefined ? converter.any(alternatives, true, true) : converter.within(alternatives, around);
+}
+
+/** What a match begins with, where the pattern says that the text begins with it, as one character; else `undefined`. */
+export function beginningOf(pattern: string): CharSet | undefined {
+  const fail = failing(pattern);
+  const converter = new RegexConverter(() => "", fail);
+  const sets = parse(pattern, fail).alternatives.map(({ elements: [edge, first] }) =>
+    edge && isEdge(edge, "start") && first ? converter.oneOf(first) : undefined,
+  );
+  return sets.some((set) => set === undefined) ? undefined : charSet(sets.flatMap((set) => set ?? []));
+}
+
+function failing(pattern: string): (what: string) => never {
+  return (what) => {
     throw new UsageError(`The pattern ${show(pattern)} ${what}`);
   };
-  return new RegexConverter(spell, fail).any(parse(pattern, fail).alternatives, true, true);
+}
+
+function isEdge(element: Element | undefined, kind: "start" | "end"): boolean {
+  return element?.type === "Assertion" && element.kind === kind;
 }
 
 function parse(pattern: string, fail: (what: string) => never): AST.Pattern {
@@ -52,11 +74,27 @@ class RegexConverter {
     return either(alternatives.map(({ elements }) => this.#all(elements, first, last)));
   }
 
+  /** The same somewhere in a text, with `around` where an alternative does not end it. */
+  within(alternatives: readonly AST.Alternative[], around: string): string {
+    return either(
+      alternatives.map(({ elements }) => {
+        const [begins, ends] = [isEdge(elements[0], "start"), isEdge(elements.at(-1), "end")];
+        return `${begins ? "" : around} ${this.#all(elements, begins, ends)} ${ends ? "" : around}`;
+      }),
+    );
+  }
+
+  /** The set of an element that is one character; `undefined` for others. */
+  oneOf(element: Element): CharSet | undefined {
+    const isChar = ["Character", "CharacterSet", "CharacterClass"].includes(element.type);
+    return isChar ? this.#set(element) : undefined;
+  }
+
   #all(elements: readonly Element[], first: boolean, last: boolean): string {
-    const isEdge = ({ type }: Element): boolean => type === "Assertion";
+    const isAssertion = ({ type }: Element): boolean => type === "Assertion";
     const parts = elements.map((element, at) => {
-      const begins = first && elements.slice(0, at).every(isEdge);
-      const ends = last && elements.slice(at + 1).every(isEdge);
+      const begins = first && elements.slice(0, at).every(isAssertion);
+      const ends = last && elements.slice(at + 1).every(isAssertion);
       return this.#one(element, begins, ends);
     });
     const said = parts.filter((part) => part !== '""');

@@ -7,20 +7,10 @@
 
 import { show } from "../util/show.ts";
 import { either, literal, type Rules } from "./ebnf.ts";
-import {
-  anyInteger,
-  anyNumber,
-  anyObject,
-  anyString,
-  anyValue,
-  boundedString,
-  charInString,
-  quoted,
-} from "./json-grammar.ts";
-import { boundedNumber } from "./number-grammar.ts";
-import { regexGrammar } from "./regex-grammar.ts";
+import { anyObject, anyValue } from "./json-grammar.ts";
+import type { Converter } from "./schema-converter.ts";
 import { disjoint } from "./schema-disjoint.ts";
-import { arrayGrammar, type Converter, objectGrammar } from "./schema-lists.ts";
+import { arrayGrammar, objectGrammar } from "./schema-lists.ts";
 import {
   assertions,
   contains,
@@ -31,29 +21,19 @@ import {
   type Schema,
   type SchemaNode,
   schemaAt,
+  TYPES,
   type TypeName,
   typesOf,
 } from "./schema-nodes.ts";
+import { ruledOut } from "./schema-not.ts";
+import { numberGrammar, stringGrammar } from "./schema-scalars.ts";
 
-const DAY = "((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))";
-const CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])";
-const BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
-const FORMATS: Readonly<Record<string, string>> = {
-  date: `[0-9]{4}-${DAY}`,
-  time: CLOCK,
-  "date-time": `[0-9]{4}-${DAY}T${CLOCK}`,
-  uuid: "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-  ipv4: `${BYTE}(\\.${BYTE}){3}`,
-  email: "[a-z0-9]+([._-][a-z0-9]+){0,4}@[a-z0-9]+(-[a-z0-9]+){0,4}(\\.[a-z0-9]+){0,3}\\.[a-z]{2,12}",
-};
 /** Repetitions are written out. */
 const MAX_COUNT = 4096;
-/** A bound on a string's length costs about 70 ms a character to compile over 200,000 tokens. */
-const MAX_LENGTH = 64;
 /** What tells the type of a schema that does not name it. */
 const TELLING: readonly [TypeName, readonly string[]][] = [
-  ["object", ["properties", "required", "additionalProperties"]],
-  ["array", ["items", "prefixItems", "minItems", "maxItems"]],
+  ["object", ["properties", "required", "additionalProperties", "patternProperties"]],
+  ["array", ["items", "prefixItems", "minItems", "maxItems", "uniqueItems"]],
   ["string", ["minLength", "maxLength", "pattern", "format"]],
   ["number", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]],
 ];
@@ -128,8 +108,37 @@ class SchemaConverter implements Converter {
       const possible = options.filter((option) => option !== undefined);
       return possible.length === 0 ? undefined : either([...new Set(possible)]);
     }
-    if ("const" in rest || "enum" in rest) return this.#listed(rest, path);
-    return this.#typed(rest, path);
+    if ("not" in rest) return this.#without(rest, path);
+    return this.#leaf(rest, [], path);
+  }
+
+  /** What holds to the rest of `node` and not to its "not". */
+  #without({ not, ...rest }: SchemaNode, path: string): string | undefined {
+    const out = ruledOut(this.root, not, `${path}.not`);
+    if (out === "everything") return undefined;
+    const properties = { ...(rest.properties as SchemaNode | undefined) };
+    for (const name of out.properties) properties[name] = false;
+    const open = rest.properties === undefined && rest.patternProperties === undefined;
+    const besides = open ? { additionalProperties: true } : {};
+    const node = out.properties.length > 0 ? { ...besides, ...rest, properties } : rest;
+    if (out.types.length === 0) return this.#leaf(node, out.values, path);
+    const types = this.#types(node, path) ?? TYPES.filter((type) => type !== "integer");
+    if (out.types.includes("integer") && !out.types.includes("number") && types.includes("number")) {
+      fail(
+        path,
+        '"not" rules out integers and lets other numbers be, which is not supported. Say what is wanted instead.',
+      );
+    }
+    const left = types.filter(
+      (type) => !out.types.includes(type === "integer" ? "number" : type) && !out.types.includes(type),
+    );
+    return left.length === 0 ? undefined : this.#leaf({ ...node, type: left }, out.values, path);
+  }
+
+  /** A node without parts; `except` does not hold, whatever it says. */
+  #leaf(node: SchemaNode, except: readonly unknown[], path: string): string | undefined {
+    if ("const" in node || "enum" in node) return this.#listed(node, except, path);
+    return this.#typed(node, except, path);
   }
 
   #list(value: unknown, path: string): Schema[] {
@@ -147,7 +156,7 @@ class SchemaConverter implements Converter {
     }
   }
 
-  #listed(node: SchemaNode, path: string): string | undefined {
+  #listed(node: SchemaNode, except: readonly unknown[], path: string): string | undefined {
     const { enum: listed, const: only, type, ...rest } = node;
     const other = Object.keys(rest)[0];
     if (other !== undefined)
@@ -155,34 +164,53 @@ class SchemaConverter implements Converter {
     if (listed !== undefined && !Array.isArray(listed)) fail(path, `"enum" is ${show(listed)}; expected a list.`);
     const values: unknown[] = "const" in node ? [only] : (listed as unknown[]);
     const both = "const" in node && Array.isArray(listed) ? values.filter((value) => contains(listed, value)) : values;
-    const fitting = type === undefined ? both : both.filter((value) => isOfType(value, typesOf(type, path)));
+    const typed = type === undefined ? both : both.filter((value) => isOfType(value, typesOf(type, path)));
+    const fitting = typed.filter((value) => !contains(except, value));
     if (fitting.length === 0) return undefined;
     return either(fitting.map((value) => literal(JSON.stringify(value))));
   }
 
-  #typed(node: SchemaNode, path: string): string | undefined {
+  /** The types that `node` names or tells; `undefined` where it does neither. */
+  #types(node: SchemaNode, path: string): readonly TypeName[] | undefined {
+    if (node.type !== undefined) return typesOf(node.type, path);
     const told = TELLING.filter(([, keywords]) => keywords.some((keyword) => keyword in node)).map(([type]) => type);
-    const types = node.type === undefined ? told : typesOf(node.type, path);
-    if (node.type === undefined && types.length === 0) return anyValue(this.rules);
-    const options = types.map((type) => this.#ofType(type, node, path)).filter((option) => option !== undefined);
-    return options.length === 0 ? undefined : either([...new Set(options)]);
+    return told.length === 0 ? undefined : told;
   }
 
-  #ofType(type: TypeName, node: SchemaNode, path: string): string | undefined {
+  #typed(node: SchemaNode, except: readonly unknown[], path: string): string | undefined {
+    const types = this.#types(node, path);
+    if (!types && except.length === 0) return anyValue(this.rules);
+    const options = (types ?? TYPES.filter((type) => type !== "integer")).map((type) => {
+      const ofType = except.filter((value) => isOfType(value, [type]));
+      return this.#ofType(type, node, ofType, path);
+    });
+    const possible = options.filter((option) => option !== undefined);
+    return possible.length === 0 ? undefined : either([...new Set(possible)]);
+  }
+
+  #ofType(type: TypeName, node: SchemaNode, except: readonly unknown[], path: string): string | undefined {
+    if (except.length > 0 && (type === "object" || type === "array")) {
+      fail(
+        path,
+        `"not" rules out ${show(except[0])}: objects and arrays are not supported there. Leave it out, and check the result yourself.`,
+      );
+    }
     switch (type) {
       case "object":
         return this.#isPlain("object", node) ? anyObject(this.rules) : objectGrammar(this, node, path);
       case "array":
         return arrayGrammar(this, node, path);
       case "string":
-        return this.#string(node, path);
+        return stringGrammar(this, node, except as string[], path);
       case "integer":
       case "number":
-        return this.#number(type, node, path);
-      case "boolean":
-        return '("true" | "false")';
+        return numberGrammar(this.rules, type, node, except as number[], path);
+      case "boolean": {
+        const words = [true, false].filter((value) => !except.includes(value));
+        return words.length === 0 ? undefined : either(words.map((word) => `"${word}"`));
+      }
       case "null":
-        return '"null"';
+        return except.length > 0 ? undefined : '"null"';
     }
   }
 
@@ -190,57 +218,14 @@ class SchemaConverter implements Converter {
     return !TELLING.some(([name, keywords]) => name === type && keywords.some((keyword) => keyword in node));
   }
 
-  #string(node: SchemaNode, path: string): string | undefined {
-    const { pattern } = node;
-    const least = this.count(node, "minLength", path) ?? 0;
-    const most = this.count(node, "maxLength", path) ?? Number.POSITIVE_INFINITY;
-    const format = FORMATS[String(node.format)];
-    const shape = pattern ?? format;
-    if (shape === undefined) {
-      if (least > most) return undefined;
-      if (least === 0 && most === Number.POSITIVE_INFINITY) return anyString(this.rules);
-      if (least > MAX_LENGTH || (most > MAX_LENGTH && most !== Number.POSITIVE_INFINITY)) {
-        fail(
-          path,
-          `lengths of strings up to ${MAX_LENGTH} are supported. Leave it out, and check the result yourself.`,
-        );
-      }
-      return boundedString(this.rules, least, most);
-    }
-    if (typeof shape !== "string") return fail(path, `"pattern" is ${show(pattern)}; expected a text.`);
-    if ("minLength" in node || "maxLength" in node || (pattern !== undefined && format !== undefined)) {
-      fail(
-        path,
-        '"pattern" or "format" beside a length or each other is not supported. Say the length in the pattern.',
-      );
-    }
-    return quoted(regexGrammar(shape, (set) => charInString(this.rules, set)));
-  }
-
-  #number(type: "integer" | "number", node: SchemaNode, path: string): string | undefined {
-    const [minimum, maximum] = [this.#bound(node, "minimum", path), this.#bound(node, "maximum", path)];
-    const above = this.#bound(node, "exclusiveMinimum", path);
-    const below = this.#bound(node, "exclusiveMaximum", path);
-    if ([minimum, maximum, above, below].every((bound) => bound === undefined)) {
-      return type === "integer" ? anyInteger(this.rules) : anyNumber(this.rules);
-    }
-    const aboveLeast = above !== undefined && (minimum === undefined || above >= minimum);
-    const belowMost = below !== undefined && (maximum === undefined || below <= maximum);
-    const bounds = { least: aboveLeast ? above : minimum, most: belowMost ? below : maximum, aboveLeast, belowMost };
-    return boundedNumber(bounds, type);
-  }
-
-  #bound(node: SchemaNode, key: string, path: string): number | undefined {
-    const value = node[key];
-    if (value === undefined || (typeof value === "number" && Number.isFinite(value))) return value;
-    return fail(path, `"${key}" is ${show(value)}; expected a number.`);
-  }
-
   /** A bound on lengths and counts. */
   count(node: SchemaNode, key: string, path: string): number | undefined {
     const value = node[key];
     if (value === undefined) return undefined;
     if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_COUNT) return value;
-    return fail(path, `"${key}" is ${show(value)}; expected a whole number from 0 to ${MAX_COUNT}.`);
+    return fail(
+      path,
+      `"${key}" is ${show(value)}; expected a whole number from 0 to ${MAX_COUNT}. Leave a larger one out, and check the result yourself.`,
+    );
   }
 }

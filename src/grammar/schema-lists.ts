@@ -1,19 +1,14 @@
 /** Objects and arrays of a JSON schema: members in order, those that may be left out, and what may come besides. */
 
 import { show } from "../util/show.ts";
-import { type CharSet, charSet, common, others } from "./char-set.ts";
-import { either, literal, type Rules, repeated } from "./ebnf.ts";
+import { type CharSet, charSet, others } from "./char-set.ts";
+import { literal, type Rules, repeated } from "./ebnf.ts";
 import { anyString, comma, enclosed, listOf, objectOf, pair, quoted } from "./json-grammar.ts";
-import { fail, type Schema, type SchemaNode, schemaAt } from "./schema-nodes.ts";
-
-/** What turns the schemas of members into grammars. */
-export interface Converter {
-  readonly rules: Rules;
-  /** `undefined` where nothing holds. */
-  value(schema: Schema, path: string): string | undefined;
-  /** The whole number under `key`. */
-  count(node: SchemaNode, key: string, path: string): number | undefined;
-}
+import type { Converter } from "./schema-converter.ts";
+import { fail, type SchemaNode, schemaAt } from "./schema-nodes.ts";
+import { PatternProperties } from "./schema-patterns.ts";
+import { choices, uniqueItems } from "./schema-unique.ts";
+import { unlike } from "./unlike.ts";
 
 interface Member {
   readonly grammar: string;
@@ -29,16 +24,18 @@ export function objectGrammar(to: Converter, node: SchemaNode, path: string): st
     : [node];
   if (!required.every((name) => typeof name === "string")) fail(path, '"required" must be a list of names.');
   const names = [...new Set([...Object.keys(properties), ...(required as string[])])];
+  const patterns = new PatternProperties(to, node, path);
   const members: Member[] = [];
   for (const name of names) {
     const isRequired = required.includes(name);
-    const schema = Object.hasOwn(properties, name) ? properties[name] : (node.additionalProperties ?? true);
+    const own = Object.hasOwn(properties, name) ? schemaAt(properties[name], `${path}.${name}`) : undefined;
+    const schema = patterns.schemaOf(name, own) ?? own ?? node.additionalProperties ?? true;
     const value = to.value(schemaAt(schema, `${path}.${name}`), `${path}.${name}`);
     if (value === undefined && isRequired) return undefined;
     if (value !== undefined)
       members.push({ grammar: pair(rules, literal(JSON.stringify(name)), value), required: isRequired });
   }
-  const besides = additional(to, node, names, path);
+  const besides = patterns.isEmpty ? additional(to, node, names, path) : patterns.member();
   if (members.length === 0 && besides !== undefined) return objectOf(rules, besides);
   return ordered(rules, "{", members, besides === undefined ? '""' : `(${comma(rules)} ${besides})*`, besides, "}");
 }
@@ -52,7 +49,7 @@ function additional(to: Converter, node: SchemaNode, names: readonly string[], p
   return value && pair(rules, names.length === 0 ? anyString(rules) : otherKey(rules, names), value);
 }
 
-/** A key, spelled without escapes, that is none of `names`: what differs from all of them at some character. */
+/** A key, spelled without escapes, that is none of `names`. */
 function otherKey(rules: Rules, names: readonly string[]): string {
   const plain: CharSet = others(
     charSet([
@@ -61,24 +58,7 @@ function otherKey(rules: Rules, names: readonly string[]): string {
       [0x5c, 0x5c],
     ]),
   );
-  const rest = repeated(rules.char(plain), 0);
-  const after = (start: string, ends: readonly string[]): string =>
-    rules.rule(`key ${JSON.stringify([start, ends])}`, () => {
-      const next = [
-        ...new Set(ends.filter((name) => name !== "").map((name) => String.fromCodePoint(name.codePointAt(0) ?? 0))),
-      ];
-      const points = charSet(next.map((char) => [char.codePointAt(0) ?? 0, char.codePointAt(0) ?? 0]));
-      const strange = `${rules.char(common(plain, others(points)))} ${rest}`;
-      const known = next.filter(
-        (char) => common(plain, [[char.codePointAt(0) ?? 0, char.codePointAt(0) ?? 0]]).length > 0,
-      );
-      const along = known.map((char) => {
-        const left = ends.filter((name) => name.startsWith(char)).map((name) => name.slice(char.length));
-        return `${literal(char)} ${after(start + char, left)}`;
-      });
-      return either([...(ends.includes("") ? [] : ['""']), strange, ...along]);
-    });
-  return quoted(after("", names));
+  return quoted(unlike(rules, names, (set) => rules.char(set), repeated(rules.char(plain), 0), plain));
 }
 
 export function arrayGrammar(to: Converter, node: SchemaNode, path: string): string | undefined {
@@ -91,6 +71,12 @@ export function arrayGrammar(to: Converter, node: SchemaNode, path: string): str
     return fail(path, `"prefixItems" is ${show(prefixItems)}; expected a list of schemas.`);
   if (Array.isArray(items)) fail(path, '"items" is a list; write it as "prefixItems".');
   const item = to.value(schemaAt(items ?? prefixItems.length === 0, `${path}.items`), `${path}.items`);
+  if (node.uniqueItems !== undefined && node.uniqueItems !== false && most > 1) {
+    if (node.uniqueItems !== true) fail(path, `"uniqueItems" is ${show(node.uniqueItems)}; expected true or false.`);
+    if (prefixItems.length > 0)
+      fail(path, '"uniqueItems" beside "prefixItems" is not supported. Leave it out, and check the result yourself.');
+    return uniqueItems(rules, choices(to.root, items ?? true, `${path}.items`), least, most, path);
+  }
   if (prefixItems.length === 0) {
     if (item === undefined) return least > 0 ? undefined : listOf(rules, '""', 0, 0);
     return listOf(rules, item, least, most);

@@ -8,18 +8,16 @@ export type Schema = SchemaNode | boolean;
 
 /** Keywords that narrow what holds and that no grammar here can follow. */
 const REFUSED = [
-  ...["not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies", "patternProperties"],
-  ...["propertyNames", "minProperties", "maxProperties", "contains", "minContains", "maxContains", "uniqueItems"],
-  ...["unevaluatedProperties", "unevaluatedItems", "additionalItems", "multipleOf"],
+  ...["if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies"],
+  ...["propertyNames", "minProperties", "maxProperties", "contains", "minContains", "maxContains"],
+  ...["unevaluatedProperties", "unevaluatedItems", "additionalItems"],
   ...["$dynamicRef", "$recursiveRef", "$id", "$anchor"],
 ];
 /** Values under which such a keyword asks for nothing, or for what holds here anyway. */
 const HARMLESS: Readonly<Record<string, (value: unknown) => boolean>> = {
-  uniqueItems: (value) => value === false,
   unevaluatedProperties: () => true, // names come only where they are said
   unevaluatedItems: () => true,
   minProperties: (value) => value === 0,
-  multipleOf: (value) => value === 1,
   $id: () => true,
 };
 const ANNOTATIONS = ["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"];
@@ -39,8 +37,6 @@ export function schemaAt(value: unknown, path: string): Schema {
   const node = value as SchemaNode;
   for (const keyword of REFUSED) {
     if (!Object.hasOwn(node, keyword) || HARMLESS[keyword]?.(node[keyword])) continue;
-    if (keyword === "multipleOf" && node.type !== "integer")
-      fail(path, '"multipleOf" is supported for integers as 1 only.');
     fail(path, `"${keyword}" is not supported. Leave it out, and check the result yourself.`);
   }
   if (path.split(".").length > MAX_DEPTH) fail(path, `expected at most ${MAX_DEPTH} levels.`);
@@ -89,7 +85,7 @@ export function merged(root: Schema, a: Schema, b: Schema, path: string, depth =
   const result: Record<string, unknown> = { ...one };
   for (const [key, value] of Object.entries(assertions(two))) {
     const held = one[key];
-    if (held === undefined || JSON.stringify(held) === JSON.stringify(value)) result[key] = value;
+    if (held === undefined || sameJson(held, value)) result[key] = value;
     else result[key] = both(root, key, held, value, path);
   }
   return result;
@@ -98,6 +94,9 @@ export function merged(root: Schema, a: Schema, b: Schema, path: string, depth =
 /** Properties that one schema closes its list against cannot come from the other. */
 function closedTo(closed: SchemaNode, other: SchemaNode, path: string): void {
   if (closed.additionalProperties === undefined || closed.additionalProperties === true) return;
+  if (other.patternProperties !== undefined && !sameJson(other.patternProperties, closed.patternProperties)) {
+    fail(path, '"additionalProperties" of one part rules out the "patternProperties" of another that must hold too.');
+  }
   const known = Object.keys((closed.properties as SchemaNode | undefined) ?? {});
   const strange = Object.keys((other.properties as SchemaNode | undefined) ?? {}).find((name) => !known.includes(name));
   if (strange === undefined) return;
@@ -115,17 +114,44 @@ function both(root: Schema, key: string, a: unknown, b: unknown, path: string): 
   if (key === "enum") return (a as unknown[]).filter((item) => contains(b as unknown[], item));
   if (key === "type") return typesOf(a, path).filter((type) => accepts(typesOf(b, path), type));
   if (key === "items") return merged(root, schemaAt(a, path), schemaAt(b, path), path);
-  if (key !== "properties") return fail(path, `two values of "${key}" must both hold, which is not supported.`);
+  if (key === "uniqueItems") return a === true || b === true;
+  if (key === "not") return { anyOf: [a, b] };
+  if (key === "multipleOf" && isStep(a) && isStep(b)) return (a / commonDivisor(a, b)) * b;
+  if (key !== "properties" && key !== "patternProperties")
+    return fail(path, `two values of "${key}" must both hold, which is not supported.`);
   const [one, two] = [a, b] as [Record<string, Schema>, Record<string, Schema>];
   const names = [...new Set([...Object.keys(one), ...Object.keys(two)])];
   return Object.fromEntries(names.map((name) => [name, merged(root, one[name] ?? true, two[name] ?? true, path)]));
 }
 
-export function contains(list: readonly unknown[], item: unknown): boolean {
-  return list.some((other) => JSON.stringify(other) === JSON.stringify(item));
+/** A whole number that `multipleOf` can be. */
+export function isStep(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value > 0;
 }
 
-const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"] as const;
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
+}
+
+export function contains(list: readonly unknown[], item: unknown): boolean {
+  return list.some((other) => sameJson(other, item));
+}
+
+/** Whether both are the same JSON; members in another order are still the same object. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  return canonical(a) === canonical(b);
+}
+
+/** JSON with the members of objects in the order of their names. */
+export function canonical(value: unknown): string | undefined {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([one], [other]) => (one < other ? -1 : 1)))
+      : part,
+  );
+}
+
+export const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"] as const;
 export type TypeName = (typeof TYPES)[number];
 
 /** What `type` says, as a list. */

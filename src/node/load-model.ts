@@ -5,18 +5,23 @@ import { totalmem } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { EngineHost } from "../../workers/engine-host.ts";
-import { Border, type Model, openModel } from "../client/client.ts";
+import { Border } from "../client/border.ts";
+import { type Model, openModel } from "../client/model.ts";
 import { parseHubId, type WireSource, wireSource } from "../client/model-source.ts";
-import type { ModelInspection, ModelSource } from "../client/types.ts";
+import { askCanRun } from "../client/run-trial.ts";
+import type { ModelInspection, ModelSource, RunAnswer } from "../client/types.ts";
 import { DeviceError } from "../errors.ts";
 import { openSource } from "../sources/open-source.ts";
 import type { ModelTokenizer } from "../tokenizer/load.ts";
 import { openTokenizer } from "../tokenizer/open.ts";
 import { localFileSet } from "./local-files.ts";
-import type { NodeInspectOptions, NodeLoadOptions, WebGpu } from "./options.ts";
+import type { NodeInspectOptions, NodeLoadOptions, NodeRunOptions, WebGpu } from "./options.ts";
 
 /** What browsers report at most, so that a machine with much memory does not give a quarter of all of it away. */
 const MOST_REPORTED_GIB = 8;
+
+const NO_WEBGPU =
+  'There is no WebGPU here. Install the webgpu package and give its GPU: import { create } from "webgpu"';
 
 /**
  * Opens a model in this thread.
@@ -31,11 +36,7 @@ export async function loadModel(source: ModelSource, options: NodeLoadOptions = 
   options.signal?.throwIfAborted();
   const where = nodeSource(source);
   if (!gpu) {
-    throw new DeviceError(
-      "There is no WebGPU here. Install the webgpu package and give its GPU: " +
-        'import { create } from "webgpu", then loadModel(source, { gpu: create([]) }).',
-      { code: "no-webgpu" },
-    );
+    throw new DeviceError(`${NO_WEBGPU}, then loadModel(source, { gpu: create([]) }).`, { code: "no-webgpu" });
   }
   return openModel(new Border(engineHere(gpu)), where, rest);
 }
@@ -51,6 +52,25 @@ export async function inspectModel(source: ModelSource, options: NodeInspectOpti
   const { signal, ...wire } = options;
   const where = nodeSource(source);
   return new Border(engineHere(undefined)).call(signal, (host, callId) => host.inspect(where, wire, callId));
+}
+
+/**
+ * Says whether and how a model runs here, before it is downloaded, as on a page: verdict, budget, expected speed with what
+ * it assumes, bytes before the first token. `disk` is `null`, since nothing is cached here.
+ *
+ * @param source as for `loadModel`.
+ * @returns plain data. A model that is not supported, a device too small, and no WebGPU are answers ("does-not-run", with
+ *   the reasons), not errors.
+ * @throws SourceError, FormatError, UsageError, DeviceError when the device is lost meanwhile; `AbortError` when
+ *   `options.signal` fires.
+ */
+export async function canRun(source: ModelSource, options: NodeRunOptions = {}): Promise<RunAnswer> {
+  const { gpu = hostGpu(), ...rest } = options;
+  options.signal?.throwIfAborted();
+  const answer = await askCanRun(new Border(engineHere(gpu)), nodeSource(source), rest);
+  const text = `${NO_WEBGPU}, then canRun(source, { gpu: create([]) }).`;
+  const reasons = answer.reasons.map((reason) => (reason.code === "no-webgpu" ? { ...reason, text } : reason));
+  return { ...answer, reasons };
 }
 
 /**
@@ -89,6 +109,7 @@ function engineHere(gpu: WebGpu | undefined) {
       return (constraint) => engine.hold(constraint);
     },
     expectListeners: (signal) => setMaxListeners(0, signal),
+    storage: null,
     deviceMemory: Math.min(MOST_REPORTED_GIB, totalmem() / 2 ** 30),
   });
   return { host, onStop: () => {}, end: () => {} };

@@ -1,5 +1,5 @@
 /** What the doors in Node take. No type of WebGPU is named: the caller's compiler need not know any. */
-import type { InspectOptions, LoadOptions } from "../client/types.ts";
+import type { InspectOptions, LoadOptions, RunOptions } from "../client/types.ts";
 
 /** A WebGPU implementation: what `create([])` of the `webgpu` package gives, or `navigator.gpu` where there is one. */
 export interface WebGpu {
@@ -16,3 +16,9 @@ export interface NodeLoadOptions
 
 /** As on a page, but for the worker. */
 export type NodeInspectOptions = Omit<InspectOptions, "workerUrl">;
+
+/** As on a page, but for the worker. */
+export interface NodeRunOptions extends Omit<RunOptions, "workerUrl"> {
+  /** As for `loadModel`. */
+  readonly gpu?: WebGpu;
+}

@@ -11,9 +11,9 @@ import type { LedgerBuffer } from "../gpu/ledger.ts";
 import { STORAGE_USAGE } from "../gpu/usage.ts";
 import { throwIfAborted, within } from "../util/abort.ts";
 import { createLimiter, type Limiter } from "../util/limit.ts";
-import { createPolicy, type EvictionPolicy, type PolicyName } from "./policy.ts";
-import { type SlabGeometry, Slabs } from "./slabs.ts";
-import { ABSENT, SlotTable } from "./slot-table.ts";
+import { LayerSlots, type PagingChange, type SlotCounts, type SlottedLayer, type Use } from "./layer-slots.ts";
+import { createPolicy, type PolicyName } from "./policy.ts";
+import type { Slabs } from "./slabs.ts";
 import { type MissingExpert, missingOf, namedBy, type Want } from "./wants.ts";
 
 /** How urgent a read is, and when it is no longer wanted. */
@@ -23,12 +23,7 @@ export interface ExpertReadOptions {
 }
 
 /** One MoE layer as the pager sees it. */
-export interface PagedLayer {
-  /** Index in the model. */
-  readonly layer: number;
-  readonly numExperts: number;
-  readonly topK: number;
-  readonly geometry: SlabGeometry;
+export interface PagedLayer extends SlottedLayer {
   /** The bytes of one expert in slot layout, which the pager does not change. */
   readonly read: (expert: number, options: ExpertReadOptions) => Promise<Uint8Array<ArrayBuffer>>;
   /** Makes a guess that is being read as urgent as a demand. */
@@ -42,39 +37,10 @@ export interface Patience {
   readonly graceMs?: number | undefined;
 }
 
-/** How a step chose an expert: by how many of its tokens, and how many tokens before its end the last of them lies. */
-export interface Use {
-  readonly count: number;
-  readonly back: number;
-}
-
-export interface PagerCounts {
-  expertsFetched: number;
-  evictions: number;
-  prefetchesUseful: number;
-  prefetchesWasted: number;
-  expertBytesFetched: number;
+export interface PagerCounts extends SlotCounts {
   stallMs: number;
   /** Of `stallMs`, the time that putting experts into slots took the host. */
   placeMs: number;
-}
-
-/** What happened to one layer since the last `takeChanges`. */
-export interface PagingChange {
-  readonly fetched: number[];
-  readonly evicted: number[];
-}
-
-interface LayerState {
-  readonly spec: PagedLayer;
-  readonly policy: EvictionPolicy;
-  /** Tokens that chose each expert since the load. */
-  readonly uses: Uint32Array<ArrayBuffer>;
-  /** Fetched on a guess and not used yet. */
-  readonly guessed: Set<number>;
-  table: SlotTable;
-  slabs: Slabs;
-  changes: PagingChange;
 }
 
 /** Reads under way may hold so many bytes; the fetch queue behind them orders and joins what is asked for together. */
@@ -83,6 +49,9 @@ const MIN_PARALLEL_READS = 6; // what browsers give one HTTP/1.1 host
 const MAX_PARALLEL_READS = 64;
 /** Guesses that nobody waits for any more; with so many under way no others are read: a slow link would pile them up. */
 const MAX_LATE_READS = 48;
+
+/** Written into new slots before the GPU is waited for: the browser holds a copy of what the GPU has not taken yet. */
+const REFILL_BYTES = 64 * 2 ** 20;
 
 /** A read under way for a guess. */
 interface GuessRead {
@@ -109,12 +78,15 @@ export class Pager {
   readonly residencyStride: number;
   readonly #gpu: Gpu;
   readonly #parallelReads: number;
-  readonly #layers: LayerState[];
+  readonly #layers: readonly PagedLayer[];
+  readonly #slots: readonly LayerSlots[];
   /** By "layer expert". */
   readonly #guesses = new Map<string, GuessRead>();
   /** What the last `acquire` named. */
   #wants: readonly Want[] = [];
   #step = 0;
+  /** Somebody waits in `acquire`. */
+  #stalled = false;
 
   constructor(gpu: Gpu, layers: readonly PagedLayer[], policy: PolicyName, slotsPerLayer: number) {
     this.#gpu = gpu;
@@ -127,35 +99,29 @@ export class Pager {
       Math.max(1, layers.length) * this.residencyStride * 4,
       STORAGE_USAGE,
     );
-    this.#layers = layers.map((spec) => ({
-      spec,
-      policy: createPolicy(policy, spec.numExperts),
-      uses: new Uint32Array(spec.numExperts),
-      guessed: new Set(),
-      changes: { fetched: [], evicted: [] },
-      ...emptySlots(gpu, spec, slotsPerLayer),
-    }));
-    for (const moe of this.#layers.keys()) this.#writeRow(moe);
+    this.#layers = layers;
+    this.#slots = layers.map((spec, moe) => {
+      const row = { buffer: this.residency, offset: moe * this.residencyStride * 4, bytes: spec.numExperts * 4 };
+      return new LayerSlots(gpu, spec, createPolicy(policy, spec.numExperts), row, this.counts, slotsPerLayer);
+    });
   }
 
   /** Slots of MoE layer `moe`. */
   numSlots(moe: number): number {
-    return this.#state(moe).table.numSlots;
+    return this.#slotsOf(moe).count;
   }
 
   slabs(moe: number): Slabs {
-    return this.#state(moe).slabs;
+    return this.#slotsOf(moe).slabs;
   }
 
   isResident(moe: number, expert: number): boolean {
-    return this.#state(moe).table.has(expert);
+    return this.#slotsOf(moe).has(expert);
   }
 
   /** Slot of a resident expert. @throws RangeError when it is not resident. */
   slotOf(moe: number, expert: number): number {
-    const slot = this.#state(moe).table.slots[expert];
-    if (slot === undefined || slot === ABSENT) throw new RangeError(`expert ${expert} is not resident`);
-    return slot;
+    return this.#slotsOf(moe).slotOf(expert);
   }
 
   /**
@@ -170,6 +136,7 @@ export class Pager {
     const missing = missingOf(wants, (moe, expert) => this.isResident(moe, expert));
     if (missing.length === 0) return;
     const start = performance.now();
+    this.#stalled = true;
     const stop = new AbortController();
     const until = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     const limit = createLimiter(this.#parallelReads);
@@ -188,6 +155,7 @@ export class Pager {
       await Promise.allSettled([...demands, ...guesses]);
       throw error;
     } finally {
+      this.#stalled = false;
       this.counts.stallMs += performance.now() - start;
     }
   }
@@ -204,7 +172,7 @@ export class Pager {
     const { moe, expert } = want;
     const guess = this.#guesses.get(`${moe} ${expert}`);
     if (guess?.started) {
-      this.#state(moe).spec.raise?.(expert);
+      this.#layerOf(moe).raise?.(expert);
       const end = (): void => guess.stop.abort();
       until.addEventListener("abort", end, { once: true });
       await guess.done;
@@ -233,11 +201,11 @@ export class Pager {
 
   async #load({ moe, expert, guess }: MissingExpert, until: AbortSignal): Promise<void> {
     const priority = guess ? "guess" : "demand";
-    const bytes = await this.#state(moe).spec.read(expert, { signal: until, priority });
+    const bytes = await this.#layerOf(moe).read(expert, { signal: until, priority });
     if (guess) throwIfAborted(until); // nobody may count on its coming any more
     const came = performance.now();
     this.#place(moe, expert, guess, bytes);
-    this.counts.placeMs += performance.now() - came;
+    if (this.#stalled) this.counts.placeMs += performance.now() - came; // a late guess delays nobody
   }
 
   /** Another `tokens` tokens are being computed: the clock of the policies goes on. */
@@ -247,140 +215,73 @@ export class Pager {
 
   /** Tells the policy of MoE layer `moe` what the tokens that the clock counted last chose there. */
   touch(moe: number, uses: ReadonlyMap<number, Use>): void {
-    const { policy, guessed, uses: total } = this.#state(moe);
-    for (const [expert, { count, back }] of uses) {
-      total[expert] = (total[expert] ?? 0) + count;
-      policy.touch(expert, this.#step, count, back);
-      if (guessed.delete(expert)) this.counts.prefetchesUseful += 1;
-    }
+    this.#slotsOf(moe).touch(uses, this.#step);
   }
 
   /** Tokens that chose each expert since the load, layer by layer. */
   useCounts(): Uint32Array<ArrayBuffer> {
-    return Uint32Array.from(this.#layers.flatMap(({ uses }) => [...uses]));
+    return Uint32Array.from(this.#slots.flatMap(({ uses }) => [...uses]));
   }
 
   /** What was fetched and evicted in every MoE layer since the last call. */
   takeChanges(): PagingChange[] {
-    return this.#layers.map((state) => {
-      const { changes } = state;
-      state.changes = { fetched: [], evicted: [] };
-      return changes;
-    });
+    return this.#slots.map((slots) => slots.takeChanges());
   }
 
   /** Experts resident in every MoE layer, a flag each. */
   residentFlags(): { layer: number; resident: boolean[] }[] {
-    return this.#layers.map(({ spec, table }) => ({
-      layer: spec.layer,
-      resident: Array.from(table.slots, (slot) => slot !== ABSENT),
-    }));
+    return this.#layers.map(({ layer }, moe) => ({ layer, resident: this.#slotsOf(moe).resident }));
   }
 
   /**
    * Gives every layer `slotsPerLayer` slots, as far as its bindings hold them. A layer's old slabs go before its new ones
-   * come, so the ledger never exceeds the larger of both budgets; its experts are fetched again when they are wanted.
+   * come, so the ledger never exceeds the larger of both budgets. What the old slots held comes back as far as it is at
+   * hand and has room; the rest is fetched again when it is wanted.
    */
   async resize(slotsPerLayer: number): Promise<void> {
     await this.endGuesses();
-    for (const [moe, state] of this.#layers.entries()) {
-      if (slotsFor(state.spec, slotsPerLayer) === state.table.numSlots) continue;
-      for (const expert of state.table.resident) this.#noteEviction(state, expert);
-      state.slabs.destroy();
-      state.table = new SlotTable(state.spec.numExperts, 0); // what holds if memory is refused below
-      this.#writeRow(moe);
-    }
-    for (const [moe, state] of this.#layers.entries()) {
-      if (slotsFor(state.spec, slotsPerLayer) === state.table.numSlots) continue;
-      const made = await this.#gpu.ledger.checked("slots", () => emptySlots(this.#gpu, state.spec, slotsPerLayer));
-      Object.assign(state, made);
-      this.#writeRow(moe);
+    const changing = this.#slots.filter((slots) => slots.differ(slotsPerLayer));
+    for (const slots of changing) slots.remove();
+    let written = 0;
+    for (const slots of changing) {
+      const slabs = await this.#gpu.ledger.checked("slots", () => slots.newSlabs(slotsPerLayer));
+      written += slots.refill(slabs, this.#step);
+      if (written < REFILL_BYTES) continue;
+      await this.#gpu.queue.idle();
+      written = 0;
     }
   }
 
   /** The slots are gone with their device: no expert is resident, and no layer has a slot before `resize`. */
   async drop(): Promise<void> {
     await this.endGuesses();
-    for (const [moe, state] of this.#layers.entries()) {
-      state.changes = { fetched: [], evicted: [...state.changes.evicted, ...state.table.resident] };
-      state.guessed.clear();
-      state.slabs.destroy();
-      state.table = new SlotTable(state.spec.numExperts, 0);
-      this.#writeRow(moe);
-    }
+    for (const slots of this.#slots) slots.remove();
   }
 
   dispose(): void {
     void this.endGuesses();
-    for (const { slabs } of this.#layers) slabs.destroy();
+    for (const slots of this.#slots) slots.destroy();
     this.residency.destroy();
   }
 
-  #state(moe: number): LayerState {
-    const state = this.#layers[moe];
-    if (!state) throw new RangeError(`MoE layer ${moe} of ${this.#layers.length}`);
-    return state;
+  #layerOf(moe: number): PagedLayer {
+    const layer = this.#layers[moe];
+    if (!layer) throw new RangeError(`MoE layer ${moe} of ${this.#layers.length}`);
+    return layer;
+  }
+
+  #slotsOf(moe: number): LayerSlots {
+    const slots = this.#slots[moe];
+    if (!slots) throw new RangeError(`MoE layer ${moe} of ${this.#slots.length}`);
+    return slots;
   }
 
   #place(moe: number, expert: number, guess: boolean, bytes: Uint8Array<ArrayBuffer>): void {
-    const state = this.#state(moe);
-    if (state.table.has(expert)) return; // read for a guess and for a demand
-    this.counts.expertBytesFetched += bytes.byteLength;
+    const slots = this.#slotsOf(moe);
+    if (slots.has(expert)) return; // read for a guess and for a demand
     const named = namedBy(this.#wants, moe);
     const spare = guess ? [named] : [named, namedBy(this.#wants, moe, "demands")];
-    const slot = state.table.takeFree() ?? this.#evictOne(moe, state, spare);
-    if (slot === undefined) {
-      if (guess) this.counts.prefetchesWasted += 1;
-      else throw new RangeError(`layer ${state.spec.layer}: more experts demanded at once than slots`);
-      return;
-    }
-    const { buffer, offset } = state.slabs.locate(slot);
-    this.#gpu.queue.write(buffer, offset, bytes);
-    state.table.place(expert, slot);
-    this.#writeEntry(moe, expert, slot);
-    if (guess) state.guessed.add(expert);
-    state.changes.fetched.push(expert);
-    this.counts.expertsFetched += 1;
+    if (slots.place(expert, bytes, guess, spare, this.#step) || guess) return;
+    throw new RangeError(`layer ${this.#layers[moe]?.layer}: more experts demanded at once than slots`);
   }
-
-  /** `spare`: experts that are not to be evicted; each further set is tried when the one before leaves none. */
-  #evictOne(moe: number, state: LayerState, spare: readonly ReadonlySet<number>[]): number | undefined {
-    const resident = [...state.table.resident];
-    const candidates = spare
-      .map((set) => resident.filter((expert) => !set.has(expert)))
-      .find(({ length }) => length > 0);
-    if (!candidates) return undefined;
-    const [chosen] = spare;
-    const victim = state.policy.victim(candidates, this.#step, chosen && [...chosen]);
-    const slot = state.table.evict(victim);
-    this.#writeEntry(moe, victim, ABSENT);
-    this.#noteEviction(state, victim);
-    return slot;
-  }
-
-  #noteEviction(state: LayerState, expert: number): void {
-    this.counts.evictions += 1;
-    if (state.guessed.delete(expert)) this.counts.prefetchesWasted += 1;
-    state.changes.evicted.push(expert);
-  }
-
-  #writeEntry(moe: number, expert: number, slot: number): void {
-    this.#gpu.queue.write(this.residency, (moe * this.residencyStride + expert) * 4, new Uint32Array([slot]));
-  }
-
-  #writeRow(moe: number): void {
-    this.#gpu.queue.write(this.residency, moe * this.residencyStride * 4, this.#state(moe).table.slots);
-  }
-}
-
-function slotsFor(spec: PagedLayer, wanted: number): number {
-  return Math.min(wanted, spec.numExperts, spec.geometry.maxSlots);
-}
-
-function emptySlots(gpu: Gpu, spec: PagedLayer, wanted: number): { table: SlotTable; slabs: Slabs } {
-  const numSlots = slotsFor(spec, wanted);
-  return {
-    table: new SlotTable(spec.numExperts, numSlots),
-    slabs: new Slabs(gpu.ledger, spec.geometry, numSlots, `layer ${spec.layer}`),
-  };
 }

@@ -70,6 +70,11 @@ export class RamTier {
     return this.#held.has(layer * LAYER_STRIDE + expert);
   }
 
+  /** The expert if it is held. Nobody asked for it, so it counts as no read. */
+  peek(layer: number, expert: number): Uint8Array<ArrayBuffer> | undefined {
+    return this.#held.get(layer * LAYER_STRIDE + expert)?.bytes;
+  }
+
   /** Drops every record. */
   clear(): void {
     this.#held.clear();

@@ -32,6 +32,30 @@ export function delay(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/**
+ * What `promise` gives, or an `AbortError` as soon as `signal` fires. What is waited for then goes on by itself.
+ * @param late gets what came after the abort, which nobody else will have.
+ */
+export function untilAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+  late: (value: T) => void = () => {},
+): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      reject(abortError(signal));
+      promise.then(late, () => {}); // who would hear of a failure has gone
+    };
+    if (signal.aborted) {
+      stop();
+      return;
+    }
+    signal.addEventListener("abort", stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
+}
+
 /** Resolves when `promise` does, or after `ms` milliseconds. @throws what `promise` throws by then; `AbortError`. */
 export async function within(promise: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<void> {
   if (ms === Number.POSITIVE_INFINITY) {

@@ -98,6 +98,13 @@ describe("the packed module", () => {
     }
   });
 
+  test("has no script twice", () => {
+    const dist = join(installed, "dist");
+    const scripts = readdirSync(dist).filter((file) => file.endsWith(".js"));
+    const texts = scripts.map((file) => readFileSync(join(dist, file), "utf8"));
+    expect(scripts.filter((_, at) => texts.indexOf(texts[at] ?? "") !== at)).toEqual([]);
+  });
+
   test("names no WebGPU type in its declarations, which older compilers do not know", () => {
     const dist = join(installed, "dist");
     const declarations = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((file) =>

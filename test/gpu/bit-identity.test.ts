@@ -171,8 +171,9 @@ describe("base-f32: 16 experts, top-4", () => {
   });
 
   it("same bits when the budget changes in the middle of an answer", async () => {
-    await withEngine(base, 1, {}, async (engine, full) => {
+    await withEngine(base, 1, { ramBudgetBytes: 1 << 24 }, async (engine, full) => {
       const session = await engine.createSession(CONTEXT);
+      const residents = () => engine.residency().map(({ resident }) => resident.filter((there) => there).length);
       const budgets = new Map([
         [5, 0],
         [12, 0.5],
@@ -183,7 +184,12 @@ describe("base-f32: 16 experts, top-4", () => {
       const between = (step: number) => {
         const fraction = budgets.get(step);
         if (fraction === undefined) return undefined;
-        return engine.setBudget(budgetFor(base.plan, fraction)).then((plan) => slots.push(plan.slotsPerLayer));
+        const before = residents();
+        return engine.setBudget(budgetFor(base.plan, fraction)).then(({ slotsPerLayer }) => {
+          slots.push(slotsPerLayer);
+          // What the RAM tier holds is in the new slots at once.
+          expect(residents()).toEqual(before.map((count) => Math.min(count, slotsPerLayer)));
+        });
       };
       expect(difference(await answer(session, base.prompt, STEPS, between), base.expected)).toBe("");
       expect(slots).toEqual([4, 8, 4, 16]);

@@ -79,7 +79,7 @@ describe("the built-in model", () => {
     expect(stats.decodeDispatches / stats.decodeTokens).toBe(assumed(answer, "dispatchesPerToken"));
     const weightBytes = stats.decodeWeightBytesRead / stats.decodeTokens;
     within(1.001, assumed(answer, "weightBytesPerToken"), weightBytes); // the embedding's row is left out
-    const again = () => canRun(source, { contextLength: 512, link: false });
+    const again = () => canRun(source, { contextLength: 512, link: false, remeasure: true });
     await agrees(
       "resident",
       async () => (await again()).speed?.resident?.tokensPerSecond,
@@ -107,7 +107,7 @@ describe("the built-in model", () => {
     within(BYTES_FACTOR, firstToken?.bytes ?? Number.NaN, first.firstBytes);
     await agrees(
       "paged",
-      async () => (await canRun(source, { ...options, link: false })).speed?.suggested.tokensPerSecond,
+      async () => (await canRun(source, { ...options, link: false, remeasure: true })).speed?.suggested.tokensPerSecond,
       () => decodeSpeed(model, 6),
     );
     expect(await model.dispose()).toEqual({});
@@ -141,8 +141,14 @@ describe("elsewhere", () => {
   });
 
   it("files at hand: no link, no disk; a missing one is an error", async () => {
-    const answer = await canRunHere({ gpu: navigator.gpu, deviceMemory: 4 }, { open, isRemote: false }, {});
+    const place = { gpu: navigator.gpu, deviceMemory: 4, measured: [] };
+    const answer = await canRunHere(place, { open, isRemote: false }, {});
     expect(answer).toMatchObject({ verdict: "runs", link: null, disk: null, firstToken: { downloadSeconds: null } });
+    // What was measured stands, until it is measured again.
+    expect((await canRunHere(place, { open, isRemote: false }, {})).device).toEqual(answer.device);
+    const again = await canRunHere(place, { open, isRemote: false }, { remeasure: true });
+    expect(again.device).not.toEqual(answer.device);
+    expect((await canRunHere(place, { open, isRemote: false }, {})).device).toEqual(again.device);
     await expect(canRun(`${location.origin}/test/nowhere.gguf`)).rejects.toMatchObject({ code: "http-404" });
   });
 });

@@ -170,6 +170,24 @@ describe("an answer that is stopped", () => {
     await expect(ask([user("Hi")], options)).rejects.toThrow(expect.objectContaining({ name: "AbortError" }));
   });
 
+  it("by a signal while another session's prompt runs does not wait for that, and takes nothing with it", async () => {
+    const before = (await model.memory()).kvBytes;
+    await own.rewind(0);
+    const ids = (await model.encode("word ".repeat(200))).slice(0, 150);
+    let over = false;
+    const long = own.prefill(ids).then(() => {
+      over = true;
+    });
+    const controller = new AbortController();
+    const asked = ask([user(OTHER)], { prefix_reuse: "none", signal: controller.signal });
+    setTimeout(() => controller.abort(), 30);
+    await expect(asked).rejects.toThrow(expect.objectContaining({ name: "AbortError" }));
+    expect(over).toBe(false);
+    await long;
+    expect((await ask([user(OTHER)])).choices[0]?.message.content).toBe(await spoken(`${OTHER}\n\n`));
+    expect((await model.memory()).kvBytes).toBe(before);
+  });
+
   it("by its controller, or by leaving the loop, just ends", async () => {
     for (const leave of ["controller", "break"]) {
       const stream = await model.complete(BEGINNING, { temperature: 0, max_tokens: 60, stream: true });

@@ -3,7 +3,7 @@ import { afterEach, beforeAll, expect, it } from "vitest";
 import { Engine } from "../../src/engine/engine.ts";
 import type { ModelWarning } from "../../src/engine/types.ts";
 import { DeviceError } from "../../src/errors.ts";
-import { openGpu } from "../../src/gpu/device.ts";
+import { type Gpu, openGpu } from "../../src/gpu/device.ts";
 import { type BreakableGpu, breakableGpu } from "./breakable-gpu.ts";
 import { bitDifference, type OpenedModel, openModel } from "./engines.ts";
 import { maiFolder } from "./fixtures.ts";
@@ -29,6 +29,34 @@ async function open(memoryBytes: number) {
   return { gpu, creating };
 }
 
+/** Without a budget caches come out of free memory; slots go when the GPU refuses, or when a budget says so. */
+async function sessionsBeyondTheReserved(engine: Engine, gpu: Gpu, expected: Float32Array) {
+  const { slotsPerLayer, kvBytes, budgetBytes, fullBudgetBytes } = engine.memory();
+  const second = await engine.createSession();
+  const roomForTwo = { slotsPerLayer, kvBytes: 2 * kvBytes, budgetBytes: budgetBytes + kvBytes };
+  expect(engine.memory()).toMatchObject(roomForTwo);
+  expect(bitDifference(await second.prefill(PROMPT), expected)).toBe("");
+  await engine.disposeSession(second);
+  expect(engine.memory()).toMatchObject({ slotsPerLayer, kvBytes, budgetBytes });
+
+  breakable.limitMemory(gpu.ledger.totalBytes + Math.floor(kvBytes / 2));
+  const third = await engine.createSession();
+  const lowered = engine.memory();
+  expect(lowered.slotsPerLayer).toBeLessThan(slotsPerLayer);
+  expect(warnings.map(({ code }) => code)).toEqual(["budget-lowered"]);
+  expect(bitDifference(await third.prefill(PROMPT), expected)).toBe("");
+  await engine.disposeSession(third);
+  expect(engine.memory()).toMatchObject({ kvBytes, budgetBytes: lowered.budgetBytes });
+  expect(engine.memory().slotsPerLayer).toBeGreaterThan(lowered.slotsPerLayer);
+
+  breakable.limitMemory(Number.POSITIVE_INFINITY);
+  expect((await engine.setBudget(fullBudgetBytes)).slotsPerLayer).toBe(slotsPerLayer);
+  const fourth = await engine.createSession();
+  expect(engine.memory()).toMatchObject({ kvBytes: 2 * kvBytes, budgetBytes: fullBudgetBytes });
+  expect(engine.memory().slotsPerLayer).toBeLessThan(slotsPerLayer);
+  await engine.disposeSession(fourth);
+}
+
 it("slots at load, a cache, a larger budget and a new device: each gets what there is, down to the fewest", async () => {
   const all = await open(Number.POSITIVE_INFINITY);
   const roomy = await all.creating;
@@ -36,6 +64,7 @@ it("slots at load, a cache, a larger budget and a new device: each gets what the
   const loaded = all.gpu.ledger.totalBytes;
   const expected = await (await roomy.createSession()).prefill(PROMPT);
   expect([warnings, roomy.stats().budgetsLowered]).toEqual([[], 0]);
+  await sessionsBeyondTheReserved(roomy, all.gpu, expected);
   roomy.dispose();
   all.gpu.destroy();
 

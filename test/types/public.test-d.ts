@@ -26,10 +26,12 @@ import {
   type ModelSource,
   type ModelSpec,
   type ModelTokenizer,
+  type ModelWarning,
   OctavoError,
   type RunAnswer,
   type RunOptions,
   Session,
+  type SessionSnapshot,
   type SourceCode,
   SourceError,
   type SpeedEstimate,
@@ -55,6 +57,11 @@ holds<Same<Awaited<ReturnType<Model["stats"]>>, Stats>>();
 holds<Same<Awaited<ReturnType<Model["setBudget"]>>, MemoryPlan>>();
 holds<Same<Awaited<ReturnType<Model["takeTrace"]>>, TraceRow[]>>();
 holds<Same<Model["spec"], ModelSpec>>();
+holds<Same<Awaited<ReturnType<Session["save"]>>, SessionSnapshot>>();
+holds<Same<Awaited<ReturnType<Session["fork"]>>, Session>>();
+holds<Same<Awaited<ReturnType<Model["restoreSession"]>>, Session>>();
+holds<Same<SessionSnapshot, ArrayBuffer>>();
+holds<Same<NonNullable<LoadOptions["onWarning"]>, (warning: ModelWarning) => void>>();
 holds<Same<ReturnType<typeof createChatStream>, ChatStream>>();
 
 // Nothing is any.
@@ -110,6 +117,38 @@ export async function use(source: ModelSource): Promise<void> {
   model.spec.hiddenSize = logits.length;
   const left: Readonly<Record<string, number>> = await model.dispose();
   holds<Same<typeof left, Readonly<Record<string, number>>>>();
+}
+/** What lives longer than one call: snapshots, forks, vectors, and warnings that come while a model lives. */
+export async function keep(source: ModelSource, signal: AbortSignal): Promise<void> {
+  const model = await loadModel(source, { onWarning: (warning) => console.warn(sayWarning(warning)) });
+  const session = await model.createSession();
+  const snapshot = await session.save({ signal });
+  const restored: Session = await model.restoreSession(snapshot, { signal, contextLength: session.contextLength });
+  const fork: Session = await restored.fork({ signal });
+  await fork.dispose();
+  // @ts-expect-error bytes, not a session
+  await model.restoreSession(session);
+  // @ts-expect-error a snapshot is one buffer, not a view of one
+  await model.restoreSession(new Uint8Array(snapshot));
+  const one = await model.embed("Once", { normalize: true, signal });
+  const ofIds = await model.embed([1, 2, 3]);
+  const many = await model.embed(["Once", "twice"]);
+  holds<Same<typeof one, Float32Array<ArrayBuffer>>>();
+  holds<Same<typeof ofIds, Float32Array<ArrayBuffer>>>();
+  holds<Same<typeof many, Float32Array<ArrayBuffer>[]>>();
+  // @ts-expect-error texts or ids, not both
+  await model.embed(["Once", 2]);
+  // @ts-expect-error no such option
+  await model.embed("Once", { pooling: "cls" });
+}
+
+export function sayWarning({ code, message }: ModelWarning): string {
+  switch (code) {
+    case "device-lost":
+      return `lost: ${message}`;
+    case "budget-lowered":
+      return `less: ${message}`;
+  }
 }
 export const classes: readonly unknown[] = [Model, Session];
 

@@ -58,6 +58,63 @@ describe("the disk", () => {
   });
 });
 
+describe("the device and the headers", () => {
+  function slowGpu() {
+    let answer: (adapter: GPUAdapter | null) => void = () => {};
+    const gpu = {
+      requestAdapter: () =>
+        new Promise<GPUAdapter | null>((resolve) => {
+          answer = resolve;
+        }),
+    } as unknown as GPU;
+    return { gpu, answer: (adapter: GPUAdapter | null) => answer(adapter) };
+  }
+
+  test("come side by side", async () => {
+    const { gpu, answer } = slowGpu();
+    let opened: () => void = () => {};
+    const opening = new Promise<void>((resolve) => {
+      opened = resolve;
+    });
+    const open = () => {
+      opened();
+      return local.open();
+    };
+    const asked = canRun({ ...PLACE, gpu }, { ...local, open }, {});
+    await opening; // though there is no adapter yet
+    answer(null);
+    expect((await asked).reasons.map(({ code }) => code)).toEqual(["no-adapter"]);
+  });
+
+  test("are not waited for by who is aborted, and a device that comes late is let go", async () => {
+    const { gpu, answer } = slowGpu();
+    const stop = new AbortController();
+    const asked = canRun({ ...PLACE, gpu }, local, {}, stop.signal);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    stop.abort();
+    await expect(asked).rejects.toMatchObject({ name: "AbortError" });
+    let destroyed = false;
+    const limits = { maxStorageBufferBindingSize: 2 ** 27, maxBufferSize: 2 ** 28 };
+    const device = {
+      limits,
+      features: new Set(),
+      lost: new Promise(() => {}),
+      destroy: () => {
+        destroyed = true;
+      },
+    };
+    const info = { vendor: "v", architecture: "a", description: "d", device: "" };
+    answer({ limits, info, requestDevice: async () => device } as unknown as GPUAdapter);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(destroyed).toBe(true);
+  });
+
+  test("fail alone: headers that cannot be read end it though the device does not come", async () => {
+    const open = () => Promise.reject(new UsageError("nothing here"));
+    await expect(canRun({ ...PLACE, gpu: slowGpu().gpu }, { ...local, open }, {})).rejects.toThrow("nothing here");
+  });
+});
+
 test("a user who saves data is told what that leaves out", async () => {
   const answer = await canRun({ ...PLACE, saveData: true }, local, {});
   expect(answer.warnings.map(({ code }) => code)).toEqual(["no-tokenizer", "save-data"]);

@@ -87,6 +87,93 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
   },
 };
 
+/** What takes more than plain grammar: steps, long strings, names by pattern, what is ruled out, items that differ. */
+const MORE: Readonly<Record<string, Schema>> = {
+  "multiples of 7": { type: "array", items: { type: "integer", multipleOf: 7 }, minItems: 4, maxItems: 4 },
+  "multiples within bounds": {
+    type: "array",
+    items: { type: "number", multipleOf: 12, minimum: -250, exclusiveMaximum: 5000 },
+    minItems: 4,
+    maxItems: 4,
+  },
+  "multiples of round numbers": {
+    type: "array",
+    prefixItems: [
+      { type: "integer", multipleOf: 250, minimum: 1 },
+      { type: "integer", multipleOf: 86400, minimum: 0, maximum: 864000 },
+      { allOf: [{ type: "integer", multipleOf: 4 }, { multipleOf: 6 }] },
+      { type: "integer", multipleOf: 97, maximum: -98 },
+    ],
+    minItems: 4,
+  },
+  "long strings": {
+    type: "array",
+    prefixItems: [
+      { type: "string", minLength: 128, maxLength: 130 },
+      { type: "string", minLength: 65 },
+    ],
+    minItems: 2,
+  },
+  "names by pattern": {
+    type: "object",
+    patternProperties: { "^n_[a-z]{1,4}$": { type: "integer", minimum: 0, maximum: 9 }, "^s": { type: "boolean" } },
+    additionalProperties: false,
+  },
+  "names by pattern beside others": {
+    type: "object",
+    properties: { id: { type: "integer" }, x_fixed: true },
+    patternProperties: { "^x[_-]": { type: "null" }, "^(?:y|yy)z$": { type: "null" } },
+    required: ["id", "x_fixed"],
+    additionalProperties: false,
+  },
+  "listed, but for some": { enum: ["a", "b", 1, null, { x: 1 }], not: { enum: ["b", { x: 1 }, 2] } },
+  "strings but for some": {
+    type: "array",
+    items: { type: "string", not: { enum: ["", "a", "ab", 'q"', "é"] } },
+    minItems: 3,
+    maxItems: 3,
+  },
+  "numbers but for some": {
+    type: "array",
+    prefixItems: [
+      { type: "integer", minimum: -1, maximum: 2, not: { enum: [0, 2] } },
+      { type: "number", minimum: 0, maximum: 0.5, allOf: [{ not: { const: 0.25 } }, { not: { const: 0 } }] },
+      { type: "integer", multipleOf: 3, minimum: 0, maximum: 9, not: { const: 6 } },
+    ],
+    minItems: 3,
+  },
+  "not of a type, nor with a name": {
+    type: "array",
+    prefixItems: [
+      { type: ["string", "null", "boolean"], not: { type: "string" } },
+      { type: "boolean", not: { const: true } },
+      { type: "object", properties: { a: { type: "null" }, b: { type: "null" } }, not: { required: ["a"] } },
+      {
+        type: ["array", "null"],
+        items: { type: "null" },
+        maxItems: 2,
+        not: { anyOf: [{ const: null }, { type: "number" }] },
+      },
+    ],
+    minItems: 4,
+  },
+  "different items": {
+    type: "array",
+    prefixItems: [
+      { type: "array", items: { enum: ["a", "b", 1, { x: 1, y: 2 }, { y: 2, x: 1 }] }, uniqueItems: true },
+      { type: "array", items: { type: ["boolean", "null"] }, uniqueItems: true, minItems: 3 },
+      {
+        type: "array",
+        items: { type: "integer", minimum: 3, maximum: 20 },
+        uniqueItems: true,
+        minItems: 2,
+        maxItems: 3,
+      },
+    ],
+    minItems: 3,
+  },
+};
+
 const counts = { written: 0, tokens: 0 };
 const distinct = new Set<string>();
 afterAll(() => {
@@ -108,6 +195,24 @@ describe("200 texts of random logits hold to their schemas", () => {
         counts.written += 1;
         counts.tokens += count;
       }
+    },
+    60_000,
+  );
+});
+
+describe("so do those of random logits under what takes more", () => {
+  test.each(Object.entries(MORE))(
+    "%s",
+    async (_, schema) => {
+      const validate = ajv.compile(schema);
+      const texts = new Set<string>();
+      for (let seed = 0; seed < 8; seed++) {
+        const { text, reason } = await written({ type: "json_schema", schema }, seed);
+        expect(reason, text).toBe("stop");
+        expect(validate(JSON.parse(text)), `${text}: ${ajv.errorsText(validate.errors)}`).toBe(true);
+        texts.add(text);
+      }
+      expect(texts.size).toBeGreaterThan(1);
     },
     60_000,
   );
@@ -147,6 +252,47 @@ describe("texts that a schema allows, and those that it does not", () => {
       ["0", "0.5", "0.999999"],
       ["1", "1.0", "-0.1", "0.9999999", "00.5"],
     ],
+    [
+      "steps",
+      { type: "integer", multipleOf: 12, minimum: -24, maximum: 100_000 },
+      ["0", "-12", "-24", "12", "1200", "99996"],
+      ["6", "-36", "100008", "012", "-0", "99990"],
+    ],
+    [
+      "round steps",
+      { type: "integer", multipleOf: 500, maximum: 2000 },
+      ["0", "500", "2000", "-12345678901500"],
+      ["2500", "250", "00", "-1234567890150"],
+    ],
+    [
+      "long lengths",
+      { type: "string", minLength: 70, maxLength: 150 },
+      [70, 128, 150].map((length) => JSON.stringify('é"'.repeat(75).slice(0, length))),
+      [69, 151].map((length) => JSON.stringify("ab".repeat(99).slice(0, length))),
+    ],
+    [
+      "names by pattern",
+      {
+        properties: { id: { type: "integer" }, x_fixed: true },
+        patternProperties: { "x[_-]": { type: "null" }, "^(?:y|yy)z$": { type: "null" } },
+        required: ["id", "x_fixed"],
+        additionalProperties: false,
+      },
+      ['{"id":1,"x_fixed":null}', '{"id":1,"x_fixed":null,"my x-1":null,"yyz":null}'],
+      ['{"id":1,"x_fixed":1}', '{"id":1,"x_fixed":null,"x":null}', '{"id":1,"x_fixed":null,"ayz":null}'],
+    ],
+    [
+      "all but some",
+      { type: "string", not: { enum: ["", "ab", "\n"] } },
+      ['"a"', '"abc"', '"\\n\\n"', '"\\t"', '"b\\u0041"'],
+      ['""', '"ab"', '"\\n"', '"\\u0061b"'],
+    ],
+    [
+      "items that differ",
+      { type: "array", items: { enum: [1, 2, "x"] }, uniqueItems: true },
+      ["[]", '[2, "x"]', '["x",1,2]'],
+      ["[1,1]", '["x",1,2,1]', "[3]"],
+    ],
     ["true", true, ['{"a":[1,{"b":null}]}', "-1.5e10", '"x"'], ["[1,]", "{a:1}", "tru"]],
   ];
   test.each(cases)(
@@ -169,9 +315,31 @@ describe("texts that a schema allows, and those that it does not", () => {
 describe("refuses by name", () => {
   const bad: [unknown, RegExp][] = [
     [{ type: "objekt" }, /at #: "type" is "objekt"; expected one of object, array/],
-    [{ properties: { a: { type: "string", not: { const: "x" } } } }, /at #\.a: "not" is not supported/],
-    [{ type: "array", uniqueItems: true }, /"uniqueItems" is not supported/],
-    [{ type: "number", multipleOf: 0.5 }, /"multipleOf"/],
+    [{ properties: { a: { not: { minimum: 3 } } } }, /at #\.a\.not: "not" is supported for "enum".*Say what is wanted/],
+    [{ not: { not: { const: 1 } } }, /"not" is supported for/],
+    [{ type: "number", not: { type: "integer" } }, /rules out integers and lets other numbers be/],
+    [{ type: "string", pattern: "a+", not: { const: "aa" } }, /"not" rules out "aa", which the pattern allows/],
+    [{ type: "string", maxLength: 3, not: { const: "aa" } }, /rules out "aa" beside a length/],
+    [{ type: "array", not: { const: [] } }, /objects and arrays are not supported there/],
+    [{ not: {} }, /nothing can hold to it/],
+    [{ type: "array", uniqueItems: true }, /at #\.items: "uniqueItems" is supported where the items are listed/],
+    [{ items: { enum: Array.from({ length: 20 }, (_, i) => i) }, uniqueItems: true }, /20 items.*Lower "maxItems"/],
+    [{ prefixItems: [{}], uniqueItems: true }, /"uniqueItems" beside "prefixItems"/],
+    [{ type: "number", multipleOf: 0.5 }, /"multipleOf" is 0\.5; whole numbers.*integer of the smaller unit/],
+    [{ type: "integer", multipleOf: 0 }, /"multipleOf" is 0/],
+    [{ type: "integer", multipleOf: 1009 }, /"multipleOf" of 1009 leaves too many remainders.*up to 128/],
+    [{ patternProperties: { a: {} }, additionalProperties: {} }, /"additionalProperties": false only/],
+    [{ patternProperties: { "(": {} } }, /The pattern "\(" is not one of ECMAScript/],
+    [{ patternProperties: { "^a": { type: "null" }, b: {} } }, /might match both "\^a" and "b"/],
+    [
+      { properties: { ab: { type: "null" } }, patternProperties: { "^a": {} } },
+      /"ab" has a schema of its own and matches/,
+    ],
+    [
+      { allOf: [{ properties: { a: {} }, additionalProperties: false }, { patternProperties: { b: {} } }] },
+      /rules out the/,
+    ],
+    [{ propertyNames: { pattern: "a" } }, /"propertyNames" is not supported. Leave it out/],
     [{ $ref: "#/$defs/none" }, /names #\/\$defs\/none, which is not there/],
     [{ $ref: "other.json" }, /expected a "\$ref" inside the schema/],
     [{ $defs: { a: { $ref: "#/$defs/a" } }, $ref: "#/$defs/a" }, /leads back to itself/],

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
-import { DeviceError, inspectModel, loadModel, loadTokenizer, SourceError } from "../../../src/node.ts";
+import { canRun, DeviceError, inspectModel, loadModel, loadTokenizer, SourceError } from "../../../src/node.ts";
 import { repositoryPath } from "../../fixtures/files.ts";
 import { serveFiles } from "../../fixtures/http-server.ts";
 
@@ -32,6 +32,32 @@ describe("a model in Node", () => {
   test("aborted before it begins", async () => {
     const signal = AbortSignal.abort();
     await expect(loadModel(MODEL, { gpu: noAdapter, signal })).rejects.toMatchObject({ name: "AbortError" });
+  });
+});
+
+describe("canRun in Node", () => {
+  test("without a WebGPU, or an adapter: an answer with what the model is, and what to install", async () => {
+    const none = await canRun(MODEL);
+    expect(none).toMatchObject({ verdict: "does-not-run", disk: null, device: null, reasons: [{ code: "no-webgpu" }] });
+    expect(none.reasons[0]?.text).toMatch(/webgpu package.*canRun\(source, \{ gpu/);
+    expect(none.model.description?.parameters.total).toBe(17_226_752);
+    const blocked = await canRun(pathToFileURL(MODEL), { gpu: noAdapter, contextLength: 64 });
+    expect(blocked.reasons.map(({ code }) => code)).toEqual(["no-adapter"]);
+    expect(blocked.model.description?.memory.contextLength).toBe(64);
+  });
+
+  test("over the network nothing is cached; a missing path and an abort are errors", async () => {
+    const server = await serveFiles({ "tales.gguf": new Uint8Array(readFileSync(MODEL)) });
+    const { disk, warnings } = await canRun(`${server.url}tales.gguf`, { gpu: noAdapter });
+    await server.close();
+    expect(disk).toBeNull();
+    expect(warnings).toEqual([]);
+    await expect(canRun(repositoryPath("no-such/model.gguf"), { gpu: noAdapter })).rejects.toThrow(SourceError);
+    const never = { requestAdapter: () => new Promise<null>(() => {}) };
+    const stop = new AbortController();
+    const asked = canRun(MODEL, { gpu: never, signal: stop.signal });
+    setTimeout(() => stop.abort(), 20);
+    await expect(asked).rejects.toMatchObject({ name: "AbortError" });
   });
 });
 

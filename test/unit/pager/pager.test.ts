@@ -21,9 +21,11 @@ interface Setup {
   readonly policy?: "lru" | "lfru";
   /** Stands in for the read of (layer, expert). */
   readonly read?: PagedLayer["read"];
+  /** Experts of every layer that need no read. */
+  readonly near?: readonly number[];
 }
 
-function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", read }: Setup = {}) {
+function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", read, near = [] }: Setup = {}) {
   const fake = fakeGpu();
   const reads: string[] = [];
   const raised: number[] = [];
@@ -35,7 +37,8 @@ function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", 
       return (await read?.(expert, options)) ?? expertBytes(layer, expert);
     };
     const raise = (expert: number) => raised.push(expert);
-    return { layer, numExperts: NUM_EXPERTS, topK: 2, geometry, read: readExpert, raise };
+    const atHand = (expert: number) => (near.includes(expert) ? expertBytes(layer, expert) : undefined);
+    return { layer, numExperts: NUM_EXPERTS, geometry, read: readExpert, raise, atHand };
   });
   const pager = new Pager(fake.gpu, paged, policy, slots);
   const resident = (moe = 0) => {
@@ -338,7 +341,7 @@ describe("late guesses", () => {
       return expert === 0 || expert === 7 ? Promise.resolve(expertBytes(10, expert)) : new Promise(() => {});
     };
     const geometry = { ...slabGeometry(SLOT_BYTES, NUM_EXPERTS, 2, 1 << 20), slotBytes };
-    const layer: PagedLayer = { layer: 10, numExperts: NUM_EXPERTS, topK: 2, geometry, read };
+    const layer: PagedLayer = { layer: 10, numExperts: NUM_EXPERTS, geometry, read };
     const pager = new Pager({ ...fake.gpu, queue: { ...fake.gpu.queue, write: () => {} } as never }, [layer], "lru", 3);
     const wants = [{ moe: 0, experts: [1, 2, 3, 4, 5, 6, 7], guess: true }];
     await pager.acquire([{ moe: 0, experts: [0], guess: false }, ...wants], soon);
@@ -373,6 +376,37 @@ describe("resize", () => {
     expect(pager.takeChanges().map(({ evicted }) => evicted)).toEqual([[0, 1, 2], [7]]);
     expectSound();
     await pager.acquire([demand([6, 1], 0)]);
+    expectSound();
+  });
+
+  test("what is at hand comes back without a read, the worthiest first; the rest is evicted", async () => {
+    const { pager, reads, resident, expectSound, demand, use } = setUp({ slots: 5, near: [0, 1, 3, 4, 6] });
+    await pager.acquire([demand([0, 1, 2]), demand([3, 4])]);
+    for (const expert of [4, 0, 3, 1, 2]) use(expert); // the last used last
+    pager.takeChanges();
+    const fetched = reads.length;
+    await pager.resize(3);
+    expect(resident()).toEqual([0, 1, 3]);
+    expectSound();
+    expect(pager.takeChanges()).toEqual([{ fetched: [], evicted: [2, 4] }]);
+    await pager.resize(4);
+    expect(resident()).toEqual([0, 1, 3]);
+    expect(pager.takeChanges()).toEqual([{ fetched: [], evicted: [] }]);
+    expect(reads).toHaveLength(fetched);
+    expect(pager.counts.expertsFetched).toBe(5 + 3 + 3);
+    await pager.acquire([demand([5, 6])]);
+    expectSound();
+  });
+
+  test("slots that went with their device are filled again with what is at hand", async () => {
+    const { pager, resident, expectSound, demand } = setUp({ slots: 3, layers: 2, near: [0, 7] });
+    await pager.acquire([demand([0, 1, 2], 0), demand([7], 1)]);
+    pager.takeChanges();
+    await pager.drop();
+    expect([resident(0), resident(1)]).toEqual([[], []]);
+    await pager.resize(3);
+    expect([resident(0), resident(1)]).toEqual([[0], [7]]);
+    expect(pager.takeChanges().map(({ evicted }) => evicted)).toEqual([[1, 2], []]);
     expectSound();
   });
 

@@ -13,7 +13,7 @@ describe("import direction", () => {
   test.each([
     ["up", "src/kernels/a.ts", "../engine/b.ts"],
     ["sideways", "src/pager/a.ts", "../kernels/b.ts"],
-    ["demo past the public surface", "demo/a.ts", "../src/client/client.ts"],
+    ["demo past the public surface", "demo/a.ts", "../src/client/model.ts"],
     ["engine to client", "src/engine/a.ts", "../client/types.ts"],
     ["client to engine", "src/client/a.ts", "../engine/b.ts"],
   ])("%s is caught", (_name, path, specifier) => {

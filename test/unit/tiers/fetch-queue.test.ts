@@ -90,7 +90,7 @@ describe("order", () => {
   });
 
   test.each([
-    { link: "side by side", guesses: 32, all: 48 },
+    { link: "side by side", guesses: 64, all: 96 },
     { link: "over six connections", guesses: 4, all: 16 },
   ])("$link: $guesses guesses at a time, and with demands $all requests", async ({ link, guesses, all: most }) => {
     const held = heldSource();
@@ -100,17 +100,17 @@ describe("order", () => {
     started.length = 0;
     const ask = (at: number, priority: ReadPriority) =>
       queue.fetch({ source, offset: at * FAR, length: 1 }, { priority });
-    const all = Array.from({ length: 40 }, (_, i) => ask(i, "guess"));
+    const all = Array.from({ length: 80 }, (_, i) => ask(i, "guess"));
     await turn();
     expect(started).toHaveLength(guesses);
-    all.push(...Array.from({ length: 20 }, (_, i) => ask(40 + i, "demand")));
+    all.push(...Array.from({ length: 40 }, (_, i) => ask(80 + i, "demand")));
     await turn();
     expect(started).toHaveLength(most);
     while (open.length > 0) {
       open[0]?.answer();
       await turn();
     }
-    expect(await Promise.all(all)).toHaveLength(60);
+    expect(await Promise.all(all)).toHaveLength(120);
   });
 
   test("tells when it has nothing to do", async () => {
@@ -232,21 +232,21 @@ describe("one request for several", () => {
     const queue = new FetchQueue();
     const ask = (at: number, priority: ReadPriority) =>
       queue.fetch({ source, offset: at * FAR, length: 9 }, { priority });
-    const all = Array.from({ length: 40 }, (_, at) => ask(at, "guess"));
+    const all = Array.from({ length: 80 }, (_, at) => ask(at, "guess"));
     await turn();
-    expect(started).toHaveLength(32);
-    const [running, waiting] = [ask(1, "demand"), ask(35, "demand")];
+    expect(started).toHaveLength(64);
+    const [running, waiting] = [ask(1, "demand"), ask(75, "demand")];
     await turn();
-    expect(started.at(-1)).toBe(`${35 * FAR}+9`);
-    expect(queue.counts).toMatchObject({ fetchRequests: 33, fetchesJoined: 2 });
+    expect(started.at(-1)).toBe(`${75 * FAR}+9`);
+    expect(queue.counts).toMatchObject({ fetchRequests: 65, fetchesJoined: 2 });
     while (open.length > 0) {
       open[0]?.answer();
       await turn();
     }
     expect(await running).toEqual(content(FAR, 9));
-    expect(await waiting).toEqual(content(35 * FAR, 9));
+    expect(await waiting).toEqual(content(75 * FAR, 9));
     await Promise.all(all);
-    expect(started).toHaveLength(40);
+    expect(started).toHaveLength(80);
   });
 });
 
@@ -255,18 +255,18 @@ test("what waits is raised by the range that holds it", async () => {
   const queue = new FetchQueue();
   const ask = (at: number, priority: ReadPriority) =>
     queue.fetch({ source, offset: at * FAR, length: 9 }, { priority });
-  const all = Array.from({ length: 40 }, (_, at) => ask(at, "guess"));
+  const all = Array.from({ length: 80 }, (_, at) => ask(at, "guess"));
   await turn();
-  expect(started).toHaveLength(32);
-  queue.raise({ source, offset: 35 * FAR, length: 9 });
-  queue.raise({ source, offset: 36 * FAR, length: 8 }); // only a part of it
+  expect(started).toHaveLength(64);
+  queue.raise({ source, offset: 75 * FAR, length: 9 });
+  queue.raise({ source, offset: 76 * FAR, length: 8 }); // only a part of it
   await turn();
-  expect(started.slice(32)).toEqual([`${35 * FAR}+9`]);
+  expect(started.slice(64)).toEqual([`${75 * FAR}+9`]);
   while (open.length > 0) {
     open[0]?.answer();
     await turn();
   }
-  expect(await Promise.all(all)).toHaveLength(40);
+  expect(await Promise.all(all)).toHaveLength(80);
 });
 
 describe("giving up", () => {
@@ -314,17 +314,17 @@ describe("giving up", () => {
     const { source, open, started } = heldSource();
     const queue = new FetchQueue();
     const stop = new AbortController();
-    const busy = Array.from({ length: 48 }, (_, i) =>
+    const busy = Array.from({ length: 96 }, (_, i) =>
       queue.fetch({ source, offset: i * FAR, length: 1 }, { priority: "demand" }),
     );
-    const waiting = queue.fetch({ source, offset: 50 * FAR, length: 1 }, { priority: "demand", signal: stop.signal });
+    const waiting = queue.fetch({ source, offset: 100 * FAR, length: 1 }, { priority: "demand", signal: stop.signal });
     await turn();
     stop.abort();
     await expect(waiting).rejects.toMatchObject({ name: "AbortError" });
     for (const read of [...open]) read.answer();
     await Promise.all(busy);
     await turn();
-    expect(started).toHaveLength(48);
+    expect(started).toHaveLength(96);
     await expect(
       queue.fetch({ source, offset: 0, length: 1 }, { priority: "demand", signal: AbortSignal.abort() }),
     ).rejects.toMatchObject({ name: "AbortError" });

@@ -19,14 +19,18 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function setUp(connections: number) {
+/** `answerMs`: what the processor takes of every answer, one after another. */
+function setUp(connections: number, answerMs = 0) {
   const connection = createLimiter(connections);
+  const processor = createLimiter(1);
+  const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
   const source: ByteSource = {
     label: "simulated",
     size: async () => Number.MAX_SAFE_INTEGER,
     read: (_, length) =>
       connection(async () => {
-        await new Promise((resolve) => setTimeout(resolve, LATENCY_MS));
+        await wait(LATENCY_MS);
+        if (answerMs > 0) await processor(() => wait(answerMs));
         return new Uint8Array(length);
       }),
   };
@@ -62,6 +66,13 @@ test("side by side: demands and all guesses of a step in one latency", async () 
   await vi.advanceTimersByTimeAsync(10);
   expect(await settled(ask(4, "demand"))).toBe(LATENCY_MS);
   await guesses;
+});
+
+test("side by side on a busy processor: answers that wait for it are not taken for connections", async () => {
+  const { ask, settled, learn } = setUp(Number.POSITIVE_INFINITY, 2);
+  await learn();
+  const took = await settled(Promise.all([ask(4, "demand"), ask(9, "guess")]));
+  expect(took).toEqual([LATENCY_MS + 2 * 12, LATENCY_MS + 2 * 39]);
 });
 
 test("over six connections: demands at their full rate, guesses behind them, and room for the next demand", async () => {

@@ -1,11 +1,10 @@
 /**
- * The caller's side of a model: `Model` and `Session` are handles on what lives in the engine's worker, or, in Node, in
- * this thread. Nothing is computed here. Errors come back whole; an `AbortSignal` becomes a
- * `cancel` call; a generation is pulled token by token.
+ * The caller's side of a model: a handle on what lives in the engine's worker, or, in Node, in this thread. Nothing is
+ * computed here.
  */
 import { proxy } from "comlink";
-import { DeviceError, UsageError } from "../errors.ts";
 import type { ModelSpec } from "../models/spec.ts";
+import type { Border } from "./border.ts";
 import {
   Chat,
   type CompleteOptions,
@@ -17,7 +16,7 @@ import {
   type ResponseStream,
 } from "./chat.ts";
 import type { WireSource } from "./model-source.ts";
-import type { EngineHostApi, OpenedSession } from "./protocol.ts";
+import { Session } from "./session.ts";
 import type {
   AdapterSummary,
   Advice,
@@ -27,22 +26,17 @@ import type {
   ChatPrompt,
   Completion,
   CompletionChunk,
-  Drawn,
   EmbedOptions,
   EncodeOptions,
-  FinishReason,
-  GenerateOptions,
   LoadOptions,
   MemoryPlan,
   ResidencyLayer,
-  ResponseStats,
   SessionOptions,
   SessionSnapshot,
   Stats,
   StepEvent,
   TraceRow,
 } from "./types.ts";
-import type { EngineLink } from "./worker.ts";
 
 /**
  * Loads a model into the engine behind `border`. Whatever is thrown, that engine is gone.
@@ -100,7 +94,11 @@ export class Model {
     return complete(this.#border, prompt, options);
   }
 
-  /** A new timeline with a KV cache of its own. @throws BudgetError when its cache leaves no room for the experts. */
+  /**
+   * A new timeline with a KV cache of its own. Beyond the caches that were reserved when loading it takes free memory where
+   * the load set no `gpuBudgetBytes`, and slots within one, or when the GPU refuses; results do not change.
+   * @throws BudgetError when its cache leaves no room for the experts; `AbortError` when `options.signal` fires.
+   */
   async createSession({ signal, ...options }: SessionOptions = {}): Promise<Session> {
     const opened = await this.#border.call(signal, (host, callId) => host.createSession(options, callId));
     return new Session(this.#border, opened);
@@ -228,182 +226,6 @@ export class Model {
   }
 }
 
-/** One timeline of tokens with its KV cache. Made by `Model.createSession`; ends with `dispose`. */
-export class Session {
-  /** Most tokens the timeline can hold. */
-  readonly contextLength: number;
-  readonly #border: Border;
-  readonly #id: number;
-
-  /** @internal */
-  constructor(border: Border, { sessionId, contextLength }: OpenedSession) {
-    this.#border = border;
-    this.#id = sessionId;
-    this.contextLength = contextLength;
-  }
-
-  /**
-   * The session as bytes, to be kept anywhere and given to `Model.restoreSession` later. Tokens that were appended but not
-   * computed yet are computed first. @throws `AbortError` when `options.signal` fires.
-   */
-  save(options: { signal?: AbortSignal } = {}): Promise<SessionSnapshot> {
-    return this.#border.call(options.signal, (host, callId) => host.saveSession(this.#id, callId));
-  }
-
-  /** Another session with the same timeline, its cache copied on the GPU. @throws BudgetError; `AbortError`. */
-  async fork(options: { signal?: AbortSignal } = {}): Promise<Session> {
-    const opened = await this.#border.call(options.signal, (host, callId) => host.forkSession(this.#id, callId));
-    return new Session(this.#border, opened);
-  }
-
-  /**
-   * Appends `tokenIds` (one or more) to the timeline.
-   * @returns logits [vocabSize] after the last of them.
-   * @throws UsageError for an id outside the vocabulary or a timeline that would outgrow `contextLength`.
-   */
-  prefill(tokenIds: readonly number[], options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
-    const ids = Array.from(tokenIds);
-    return this.#border.call(options.signal, (host, callId) => host.prefill(this.#id, ids, callId));
-  }
-
-  /** Appends one token, by the decode path. @returns logits [vocabSize] after it. */
-  decode(tokenId: number, options: { signal?: AbortSignal } = {}): Promise<Float32Array> {
-    return this.#border.call(options.signal, (host, callId) => host.decode(this.#id, tokenId, callId));
-  }
-
-  /** Keeps the first `length` tokens of the timeline and forgets the rest. */
-  rewind(length: number): Promise<void> {
-    return this.#border.call(undefined, (host) => host.rewind(this.#id, length));
-  }
-
-  /** The token ids of the timeline. */
-  tokens(): Promise<number[]> {
-    return this.#border.call(undefined, (host) => host.tokens(this.#id));
-  }
-
-  /** Counters of the response under way or given last: since the first prefill after the last one; `null` before any. */
-  stats(): Promise<ResponseStats | null> {
-    return this.#border.call(undefined, (host) => host.sessionStats(this.#id));
-  }
-
-  /**
-   * Continues the timeline, one sampled id at a time; every id given is part of the timeline, and leaving the loop
-   * early leaves the rest ungenerated. Ends at a stop id (not given) or with what `constraint` asks for complete, and
-   * returns "stop" then; at `maxTokens` or when the context is full it returns "length".
-   * @throws UsageError for an option out of range or a constraint that cannot be held to; `AbortError` within one step of
-   * `options.signal` firing.
-   */
-  async *generate(options: GenerateOptions = {}): AsyncGenerator<number, FinishReason, undefined> {
-    const drawn = this.generateTokens(options);
-    try {
-      for (;;) {
-        const { value, done } = await drawn.next();
-        if (done) return value;
-        yield value.id;
-      }
-    } finally {
-      await drawn.return("stop");
-    }
-  }
-
-  /** As `generate`, with what is known of each token: its log-probabilities where `topLogprobs` asks for them. */
-  async *generateTokens(options: GenerateOptions = {}): AsyncGenerator<Drawn, FinishReason, undefined> {
-    const { signal, ...wire } = options;
-    signal?.throwIfAborted();
-    const generation = await this.#border.call(undefined, (host) => host.generate(this.#id, wire));
-    try {
-      for (;;) {
-        const next = await this.#border.call<Drawn | FinishReason>(signal, async (host, callId) =>
-          host.generateNext(generation, callId),
-        );
-        if (typeof next === "string") return next;
-        yield next;
-      }
-    } finally {
-      if (!this.#border.closed) await this.#border.call(undefined, (host) => host.generateReturn(generation));
-    }
-  }
-
-  /** Frees the KV cache. A second call does nothing. */
-  dispose(): Promise<void> {
-    if (this.#border.closed) return Promise.resolve();
-    return this.#border.call(undefined, (host) => host.disposeSession(this.#id));
-  }
-}
-
 function isTexts(input: string | readonly number[] | readonly string[]): input is readonly string[] {
   return typeof input !== "string" && typeof input[0] === "string";
-}
-
-/** An engine that is to end answers an abort within this time, or is ended: it may hang. Milliseconds. */
-const ABORT_GRACE_MS = 1000;
-
-/**
- * The connection to one engine: call ids, cancellation, and what happens when it dies.
- * @internal
- */
-export class Border {
-  closed = false;
-  readonly #engine: EngineLink;
-  /** Rejections of the calls under way. Not a promise to race against: that would hold every result ever given. */
-  readonly #waiting = new Set<(error: Error) => void>();
-  #failure: Error | undefined;
-  #nextCall = 1;
-
-  constructor(engine: EngineLink) {
-    this.#engine = engine;
-    engine.onStop((why) => {
-      this.#fail(new DeviceError(`The engine worker stopped: ${why}.`, { code: "worker-stopped" }));
-    });
-  }
-
-  async call<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T> {
-    if (this.#failure) throw this.#failure;
-    signal?.throwIfAborted();
-    const callId = this.#nextCall++;
-    const cancel = () => void this.#engine.host.cancel(callId);
-    signal?.addEventListener("abort", cancel);
-    let fail: (error: Error) => void = () => {};
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        fail = reject;
-        this.#waiting.add(fail);
-        run(this.#engine.host, callId).then(resolve, reject);
-      });
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw error;
-    } finally {
-      this.#waiting.delete(fail);
-      signal?.removeEventListener("abort", cancel);
-    }
-  }
-
-  /** The only call of an engine that was started for it: an abort ends the engine when it does not answer soon. */
-  async only<T>(signal: AbortSignal | undefined, run: (host: EngineHostApi, callId: number) => Promise<T>): Promise<T> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const stop = () => {
-      timer = setTimeout(() => this.close(), ABORT_GRACE_MS);
-    };
-    signal?.addEventListener("abort", stop);
-    try {
-      return await this.call(signal, run);
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", stop);
-    }
-  }
-
-  /** Ends the engine; calls still under way reject, for their answers will not come. */
-  close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    this.#fail(new UsageError("This model was disposed. Load it again to use it.", { code: "disposed" }));
-    this.#engine.end();
-  }
-
-  #fail(error: Error): void {
-    this.#failure ??= error;
-    for (const reject of this.#waiting) reject(error);
-  }
 }
