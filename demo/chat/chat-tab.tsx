@@ -7,7 +7,7 @@ import { useStore } from "../use-store.ts";
 import type { ChatState } from "./chat-state.ts";
 import { Composer } from "./composer.tsx";
 import { lastView } from "./context-fit.ts";
-import { pathOf } from "./conversation.ts";
+import { type Message, pathOf } from "./conversation.ts";
 import { ConversationList } from "./conversation-list.tsx";
 import { AnswerView, UserView } from "./message-view.tsx";
 import { LeftOut } from "./story-text.tsx";
@@ -60,7 +60,7 @@ function Messages({ app, chat }: { app: AppState; chat: ChatState }) {
   const view = lastView(path);
   const story = path.some((message) => message.role === "assistant" && message.prose);
   const leaf = useRef<HTMLElement>(null);
-  useFollowing(leaf, conversation.id, path.length, last?.content.length ?? 0);
+  useFollowing(leaf, conversation.id, path.length, endOf(last));
   return (
     <>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be scrolled by keyboard */}
@@ -92,13 +92,14 @@ function Messages({ app, chat }: { app: AppState; chat: ChatState }) {
   );
 }
 
+/** Changes with whatever is added at the end: text, a thought, what is said below an answer that has ended. */
+function endOf(last: Message | undefined): string {
+  if (last?.role !== "assistant") return "";
+  return `${last.content.length} ${last.reasoning.length} ${last.state}`;
+}
+
 /** Keeps the end in sight of a reader who is at the end; another conversation, or another message, begins there. */
-function useFollowing(
-  leaf: { current: HTMLElement | null },
-  conversation: string,
-  count: number,
-  length: number,
-): void {
+function useFollowing(leaf: { current: HTMLElement | null }, conversation: string, count: number, end: string): void {
   const atEnd = useRef(true);
   useEffect(() => {
     const root = leaf.current;
@@ -113,7 +114,7 @@ function useFollowing(
   }, [conversation, count]);
   useEffect(() => {
     if (atEnd.current && leaf.current) leaf.current.scrollTop = leaf.current.scrollHeight;
-  }, [conversation, count, length]);
+  }, [conversation, count, end]);
 }
 
 function Welcome({ app }: { app: AppState }) {

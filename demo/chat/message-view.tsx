@@ -168,7 +168,7 @@ function figuresText({ state, figures: took }: Answer): string {
   const parts = [endingText(state, took?.tokens ?? 0)];
   if (took && took.tokensPerSecond > 0) parts.push(`${figures(took.tokensPerSecond)} tok/s`);
   if (took && took.firstTokenMs > 0) parts.push(`first token ${duration(took.firstTokenMs)}`);
-  if (took && took.promptTokens > 0) parts.push(`prompt ${took.promptTokens}${kept(took.cachedTokens)}`);
+  if (took && took.promptTokens > 0) parts.push(`prompt ${took.promptTokens} tokens${kept(took.cachedTokens)}`);
   if (took && took.seed !== null) parts.push(`seed ${took.seed}`);
   return parts.join(" · ");
 }

@@ -39,7 +39,7 @@ const reply = async (page: Page) =>
   ((await page.locator(".answer").last().locator(".markdown").textContent({ timeout: 5000 })) ?? "").trim();
 /** What the last message says of the tokens that the model was given, and of those that it had already. */
 async function prompt(page: Page): Promise<{ tokens: number; kept: number }> {
-  const [, tokens, kept] = /prompt (\d+)(?:, (\d+) kept)?/.exec(await ending(page)) ?? [];
+  const [, tokens, kept] = /prompt (\d+) tokens(?:, (\d+) kept)?/.exec(await ending(page)) ?? [];
   return { tokens: Number(tokens), kept: Number(kept ?? 0) };
 }
 
@@ -81,7 +81,7 @@ describe("a model of this machine", () => {
       "system-prompt": SYSTEM,
     });
     await write(page, "What did the **fox** say?");
-    expect(await ending(page)).toMatch(new RegExp(`^Paused after ${TOKENS} tokens · .* · prompt \\d+$`));
+    expect(await ending(page)).toMatch(new RegExp(`^Paused after ${TOKENS} tokens · .* · prompt \\d+ tokens$`));
     const messages = [
       { role: "system", content: SYSTEM },
       { role: "user", content: "What did the **fox** say?" },

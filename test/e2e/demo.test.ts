@@ -56,7 +56,9 @@ describe("a visit", () => {
     expect(await slots(page)).toBe(16);
     await sample(page, { temperature: "0", "max-tokens": String(GOLDEN.greedy_32.length) });
     await write(page, GOLDEN.prompt);
-    expect(await ending(page)).toMatch(/^Paused after 32 tokens · [\d.]+ tok\/s · first token [\d.]+ m?s · prompt 10$/);
+    expect(await ending(page)).toMatch(
+      /^Paused after 32 tokens · [\d.]+ tok\/s · first token [\d.]+ m?s · prompt 10 tokens$/,
+    );
     expect(await answer(page)).toBe(GOLDEN.greedy_text);
     expect(await text(page, ".user .text")).toBe(GOLDEN.prompt);
     expect(await text(page, "#status")).toBe("Paused after 32 tokens");
