@@ -18,7 +18,7 @@ import { budgetBytes } from "./instruments/budget.ts";
 import { StepHistory } from "./instruments/step-history.ts";
 import { type Choice, OCTAVO_TALES } from "./models/choice.ts";
 import { Notices, type Remedy } from "./notices.ts";
-import type { LoadSettings } from "./settings/fields.ts";
+import { DEFAULT_CONTEXT, type LoadSettings } from "./settings/fields.ts";
 import { loadOptions, SettingsStore } from "./settings/settings.ts";
 import { Events, Store } from "./store.ts";
 
@@ -58,6 +58,8 @@ export class AppState {
   readonly format = new Store<ChatFormat["kind"]>("plain");
   /** How the open model's budget is spent; set anew by every change of budget. */
   readonly plan = new Store<MemoryPlan | null>(null);
+  /** Most tokens of a conversation and its answer together with the open model. */
+  readonly contextLength = new Store(0);
   readonly loading = new Store<Loading | null>(null);
   readonly paused = new Store<Paused | null>(null);
   /** The settings that the open model was loaded with. */
@@ -242,6 +244,7 @@ export class AppState {
       const { hasTemplate, kind } = await model.chatFormat();
       this.prose.set(!hasTemplate);
       this.format.set(kind);
+      this.contextLength.set(Math.min(model.spec.contextLength, settings.contextLength ?? DEFAULT_CONTEXT));
       this.plan.set(plan);
       this.loadedWith.set(settings);
       this.model.set(model);

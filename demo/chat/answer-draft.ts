@@ -46,6 +46,12 @@ export class AnswerDraft {
     for (const call of tool_calls) this.#takeCall(call);
   }
 
+  /** What there is of the answer. */
+  said(): Pick<Answer, "content" | "reasoning" | "thoughtMs" | "calls"> {
+    const { content, reasoning, thoughtMs, calls } = this;
+    return { content, reasoning, thoughtMs, calls: calls.map((call) => ({ ...call })) };
+  }
+
   /** Nothing more comes. */
   end(now: number): void {
     this.#endThought(now);

@@ -41,3 +41,11 @@ export function thinkingParams({ thinkingBudget, reasoningEffort }: Settings) {
     ...(reasoningEffort === "default" ? {} : { reasoning_effort: reasoningEffort }),
   };
 }
+
+/** The same as the variables that a chat template knows, as the chat API gives them to it. */
+export function templateVariables(settings: Settings): Readonly<Record<string, unknown>> {
+  const { thinking_budget: budget, reasoning_effort: effort } = thinkingParams(settings);
+  if (budget === 0) return { enable_thinking: false, thinking: false };
+  if (budget === undefined && effort === undefined) return {};
+  return { enable_thinking: true, thinking: true, ...(effort === undefined ? {} : { reasoning_effort: effort }) };
+}

@@ -1,13 +1,16 @@
 /** The chat: the conversations at the left, the one that is read in the middle, the instruments at the right. */
+import { Fragment } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AppState } from "../app-state.ts";
 import { Instruments } from "../instruments/instruments.tsx";
 import { useStore } from "../use-store.ts";
 import type { ChatState } from "./chat-state.ts";
 import { Composer } from "./composer.tsx";
-import { pathOf } from "./conversation.ts";
+import { lastView } from "./context-fit.ts";
+import { type Message, pathOf } from "./conversation.ts";
 import { ConversationList } from "./conversation-list.tsx";
 import { AnswerView, UserView } from "./message-view.tsx";
+import { LeftOut } from "./story-text.tsx";
 
 /** How near to the end a reader is who wants to see what is added. */
 const NEAR_PX = 60;
@@ -54,40 +57,49 @@ function Messages({ app, chat }: { app: AppState; chat: ChatState }) {
   const ready = model !== null && !answering;
   const path = pathOf(conversation);
   const last = path.at(-1);
+  const view = lastView(path);
   const story = path.some((message) => message.role === "assistant" && message.prose);
   const leaf = useRef<HTMLElement>(null);
-  useFollowing(leaf, conversation.id, path.length, last?.content.length ?? 0);
+  useFollowing(leaf, conversation.id, path.length, endOf(last));
   return (
     <>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls can be scrolled by keyboard */}
       <section id="leaf" class="leaf" ref={leaf} aria-label="Messages" tabIndex={0}>
         {path.length === 0 && <Welcome app={app} />}
         <div class={story ? "messages story" : "messages"}>
-          {path.map((message) =>
-            message.role === "user" ? (
-              <UserView
-                key={message.id}
-                {...{ chat, conversation, ready, format, message }}
-                initial={story && message === path[0]}
-              />
-            ) : (
-              <AnswerView key={message.id} {...{ chat, conversation, ready, format, message }} />
-            ),
-          )}
+          {path.map((message) => (
+            <Fragment key={message.id}>
+              {view?.from === message.id && view.at === 0 && <LeftOut />}
+              {message.role === "user" ? (
+                <UserView
+                  {...{ chat, conversation, ready, format, view, message }}
+                  initial={story && message === path[0]}
+                />
+              ) : (
+                <AnswerView {...{ chat, conversation, ready, format, view, message }} />
+              )}
+            </Fragment>
+          ))}
         </div>
       </section>
-      <Composer app={app} first={path.length === 0} send={(text) => chat.send(text, last?.id ?? null)} />
+      <Composer
+        app={app}
+        meter={chat.meter}
+        first={path.length === 0}
+        send={(text) => chat.send(text, last?.id ?? null)}
+      />
     </>
   );
 }
 
+/** Changes with whatever is added at the end: text, a thought, what is said below an answer that has ended. */
+function endOf(last: Message | undefined): string {
+  if (last?.role !== "assistant") return "";
+  return `${last.content.length} ${last.reasoning.length} ${last.state}`;
+}
+
 /** Keeps the end in sight of a reader who is at the end; another conversation, or another message, begins there. */
-function useFollowing(
-  leaf: { current: HTMLElement | null },
-  conversation: string,
-  count: number,
-  length: number,
-): void {
+function useFollowing(leaf: { current: HTMLElement | null }, conversation: string, count: number, end: string): void {
   const atEnd = useRef(true);
   useEffect(() => {
     const root = leaf.current;
@@ -102,7 +114,7 @@ function useFollowing(
   }, [conversation, count]);
   useEffect(() => {
     if (atEnd.current && leaf.current) leaf.current.scrollTop = leaf.current.scrollHeight;
-  }, [conversation, count, length]);
+  }, [conversation, count, end]);
 }
 
 function Welcome({ app }: { app: AppState }) {

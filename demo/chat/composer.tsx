@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { AppState } from "../app-state.ts";
 import { useStore } from "../use-store.ts";
+import type { ContextMeter } from "./context-meter.ts";
 
 const STARTERS = [
   {
@@ -15,12 +16,13 @@ const STARTERS = [
 
 interface Props {
   readonly app: AppState;
+  readonly meter: ContextMeter;
   /** Nothing is written in this conversation yet. */
   readonly first: boolean;
   readonly send: (text: string) => void;
 }
 
-export function Composer({ app, first, send }: Props) {
+export function Composer({ app, meter, first, send }: Props) {
   const [draft, write] = useState("");
   const field = useRef<HTMLTextAreaElement>(null);
   const model = useStore(app.model);
@@ -86,10 +88,34 @@ export function Composer({ app, first, send }: Props) {
           </button>
         )}
       </div>
-      <p id="draft-hint" class="hint">
-        Enter sends, Shift+Enter breaks the line{answering ? ", Escape stops" : ""}.
-      </p>
+      <div class="composer-foot">
+        <p id="draft-hint" class="hint">
+          Enter sends, Shift+Enter breaks the line{answering ? ", Escape stops" : ""}.
+        </p>
+        <ContextUse app={app} meter={meter} />
+      </div>
     </form>
+  );
+}
+
+/** A share of the context from which on a reader should know that it ends. */
+const NEARLY_FULL = 0.85;
+
+/** How much of what the model can see at once is used. */
+function ContextUse({ app, meter }: { app: AppState; meter: ContextMeter }) {
+  const tokens = useStore(meter.tokens);
+  const length = useStore(app.contextLength);
+  const model = useStore(app.model);
+  if (!model || tokens === null || length === 0) return null;
+  const nearly = tokens >= NEARLY_FULL * length;
+  return (
+    <p id="context-use" class={nearly ? "hint nearly-full" : "hint"} title="What the model sees of this conversation">
+      <progress aria-hidden="true" max={length} value={Math.min(tokens, length)} />
+      <span class="figures">
+        {tokens} of {length}
+      </span>{" "}
+      tokens
+    </p>
   );
 }
 

@@ -2,11 +2,11 @@
  * Conversations as a JSON file. What is read is a stranger's: every field is checked, links that lead nowhere are cut,
  * and what does not fit is an error that says where.
  */
-import type { Answer, AnswerState, Conversation, Figures, Message, ToolCall } from "./conversation.ts";
+import type { Answer, AnswerState, Conversation, Figures, Message, ToolCall, View } from "./conversation.ts";
 
 const FORMAT = "octavo-conversations";
 const VERSION = 1;
-const STATES: readonly AnswerState[] = ["writing", "stop", "length", "tools", "stopped", "broken"];
+const STATES: readonly AnswerState[] = ["writing", "stop", "length", "full", "tools", "stopped", "broken"];
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -75,7 +75,12 @@ function answerOf(fields: Fields, where: string): Omit<Answer, "id" | "parent" |
     calls: Array.isArray(fields.calls) ? fields.calls.map((call, i) => callOf(call, `${where}.calls[${i}]`)) : [],
     figures: typeof fields.figures === "object" && fields.figures !== null ? figuresOf({ ...fields.figures }) : null,
     trouble: typeof fields.trouble === "string" ? fields.trouble : "",
+    view: typeof fields.view === "object" && fields.view !== null ? viewOf({ ...fields.view }, `${where}.view`) : null,
   };
+}
+
+function viewOf(fields: Fields, where: string): View {
+  return { from: textOf(fields.from, `${where}.from`), at: Math.max(0, numberOf(fields.at)) };
 }
 
 function callOf(value: unknown, where: string): ToolCall {

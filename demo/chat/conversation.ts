@@ -22,10 +22,17 @@ export interface Figures {
 }
 
 /**
- * How an answer stands. "stop": the model ended it; "length": the token limit or the context did; "stopped": the reader
- * did; "broken": the page was closed or an error came while it was written.
+ * How an answer stands. "stop": the model ended it; "length": the token limit did; "full": the context did, perhaps before the
+ * first token; "stopped": the reader did; "broken": the page was closed or an error came while it was written.
  */
-export type AnswerState = "writing" | "stop" | "length" | "tools" | "stopped" | "broken";
+export type AnswerState = "writing" | "stop" | "length" | "full" | "tools" | "stopped" | "broken";
+
+/** Where what a model was shown of a conversation began: at a character of a message; everything before was left out. */
+export interface View {
+  readonly from: string;
+  /** UTF-16 units into that message's content; other than 0 only in stories. */
+  readonly at: number;
+}
 
 interface Node {
   readonly id: string;
@@ -50,8 +57,10 @@ export interface Answer extends Node {
   readonly thoughtMs: number | null;
   readonly calls: readonly ToolCall[];
   readonly figures: Figures | null;
-  /** Why it is "broken", for the reader. */
+  /** Why it is "broken" or "full", for the reader. */
   readonly trouble: string;
+  /** What it was written from, where the conversation did not fit the context; `null`: from all of it. */
+  readonly view: View | null;
 }
 
 export type Message = UserMessage | Answer;
@@ -139,14 +148,23 @@ export function withTitle(conversation: Conversation, title: string): Conversati
   return kept === "" ? conversation : { ...conversation, title: kept, renamed: true };
 }
 
-/** After a reload nothing is being written any more: what there is of an answer stays, and says that it broke off. */
-export function afterReload(conversation: Conversation): Conversation {
+/** What no page writes any more of those answers: what there is of them stays, and says that it broke off. */
+export function brokenOff(conversation: Conversation, ids: readonly string[]): Conversation {
   const messages = conversation.messages.map((message) =>
-    message.role === "assistant" && message.state === "writing"
+    ids.includes(message.id) && isWriting(message)
       ? { ...message, state: "broken" as const, trouble: "The page was closed while this was written." }
       : message,
   );
   return { ...conversation, messages };
+}
+
+/** Ids of the answers that are being written, or were when their page was closed. */
+export function writingIn(conversation: Conversation): string[] {
+  return conversation.messages.filter(isWriting).map(({ id }) => id);
+}
+
+function isWriting(message: Message): message is Answer {
+  return message.role === "assistant" && message.state === "writing";
 }
 
 /** The first words of a text. */

@@ -1,4 +1,7 @@
-/** Where conversations are kept: in this browser's IndexedDB, or in memory where it refuses to store. */
+/**
+ * Where conversations are kept: in this browser's IndexedDB, which every tab of the page shares, or in memory where it refuses
+ * to store.
+ */
 import { type IDBPDatabase, openDB } from "idb";
 import type { Conversation } from "./conversation.ts";
 import { conversationOf } from "./conversation-file.ts";
@@ -6,7 +9,9 @@ import { conversationOf } from "./conversation-file.ts";
 export interface History {
   /** All conversations, in no order. Records that are none are left out. */
   all(): Promise<Conversation[]>;
-  put(conversation: Conversation): Promise<void>;
+  one(id: string): Promise<Conversation | undefined>;
+  /** Stores what `change` makes of the record; nobody else writes it in between. @returns what is stored now. */
+  update(id: string, change: (stored: Conversation | undefined) => Conversation): Promise<Conversation>;
   remove(id: string): Promise<void>;
 }
 
@@ -27,8 +32,13 @@ export async function openHistory(): Promise<History> {
 function historyIn(database: IDBPDatabase): History {
   return {
     all: async () => (await database.getAll(CONVERSATIONS)).flatMap(sound),
-    put: async (conversation) => {
-      await database.put(CONVERSATIONS, conversation);
+    one: async (id) => sound(await database.get(CONVERSATIONS, id))[0],
+    update: async (id, change) => {
+      const transaction = database.transaction(CONVERSATIONS, "readwrite");
+      const stored = sound(await transaction.store.get(id))[0];
+      const changed = change(stored);
+      await Promise.all([transaction.store.put(changed), transaction.done]);
+      return changed;
     },
     remove: (id) => database.delete(CONVERSATIONS, id),
   };
@@ -48,8 +58,11 @@ export function memoryHistory(initial: readonly Conversation[] = []): History {
   const kept = new Map(initial.map((conversation) => [conversation.id, conversation]));
   return {
     all: async () => [...kept.values()],
-    put: async (conversation) => {
-      kept.set(conversation.id, conversation);
+    one: async (id) => kept.get(id),
+    update: async (id, change) => {
+      const changed = change(kept.get(id));
+      kept.set(id, changed);
+      return changed;
     },
     remove: async (id) => {
       kept.delete(id);

@@ -2,10 +2,23 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ChatFormat } from "../../src/index.ts";
 import { duration, figures } from "../format.ts";
+import { useStore } from "../use-store.ts";
 import { canGoOn } from "./answer-stream.ts";
-import { type ChatState, endingText } from "./chat-state.ts";
-import { type Answer, branchesOf, type Conversation, type Message, type UserMessage } from "./conversation.ts";
+import type { ChatState } from "./chat-state.ts";
+import { viewsOf } from "./context-fit.ts";
+import {
+  type Answer,
+  branchesOf,
+  type Conversation,
+  type Message,
+  pathTo,
+  type UserMessage,
+  type View,
+} from "./conversation.ts";
+import { endingText } from "./ending.ts";
 import { MarkdownView } from "./markdown-view.tsx";
+import { hiddenOf, Initial, Prose } from "./story-text.tsx";
+import { Thought } from "./thought-view.tsx";
 
 export interface MessageProps {
   readonly chat: ChatState;
@@ -14,6 +27,8 @@ export interface MessageProps {
   readonly ready: boolean;
   /** How that model sets thoughts apart. */
   readonly format: ChatFormat["kind"];
+  /** From where on the model sees the conversation, where it does not see all of it. */
+  readonly view: View | null;
 }
 
 interface UserProps extends MessageProps {
@@ -22,9 +37,10 @@ interface UserProps extends MessageProps {
   readonly initial: boolean;
 }
 
-export function UserView({ chat, conversation, ready, message, initial }: UserProps) {
+export function UserView({ chat, conversation, ready, view, message, initial }: UserProps) {
   const [editing, edit] = useState(false);
   if (editing) return <Editor {...{ chat, ready, message }} close={() => edit(false)} />;
+  const hidden = hiddenOf(message, view);
   return (
     <article class="message user" aria-label="You">
       <div class="tools">
@@ -33,19 +49,14 @@ export function UserView({ chat, conversation, ready, message, initial }: UserPr
           Edit
         </button>
       </div>
-      <div class="text">{initial ? <Initial text={message.content} /> : message.content}</div>
+      <div class="text">
+        {initial && hidden === 0 ? (
+          <Initial text={message.content} />
+        ) : (
+          <Prose text={message.content} hidden={hidden} />
+        )}
+      </div>
     </article>
-  );
-}
-
-/** A text with its first letter, and a quote before it, as an initial. */
-function Initial({ text }: { text: string }) {
-  const letter = /^["'“‘„«(]?\p{L}/u.exec(text)?.[0] ?? "";
-  return (
-    <>
-      {letter !== "" && <span class="initial">{letter}</span>}
-      {text.slice(letter.length)}
-    </>
   );
 }
 
@@ -100,12 +111,20 @@ function Editor({ chat, ready, message, close }: EditorProps) {
   );
 }
 
-export function AnswerView({ chat, conversation, ready, format, message }: MessageProps & { message: Answer }) {
+export function AnswerView({ message, ...props }: MessageProps & { message: Answer }) {
+  const { chat, view } = props;
   const writing = message.state === "writing";
+  const here = useStore(chat.writing) === message.id;
   return (
     <article class="message answer" aria-label={message.model} aria-busy={writing}>
       {message.reasoning !== "" && <Thought answer={message} />}
-      {message.prose ? <div class="text">{message.content}</div> : <MarkdownView text={message.content} />}
+      {message.prose ? (
+        <div class="text">
+          <Prose text={message.content} hidden={hiddenOf(message, view)} />
+        </div>
+      ) : (
+        <MarkdownView text={message.content} />
+      )}
       {writing && <span class="caret" aria-hidden="true" />}
       {message.calls.map((call, i) => (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a long call can be scrolled by keyboard
@@ -113,7 +132,8 @@ export function AnswerView({ chat, conversation, ready, format, message }: Messa
           {`${call.name}(${call.arguments})`}
         </pre>
       ))}
-      {!writing && <Foot {...{ chat, conversation, ready, format, message }} />}
+      {writing && !here && <p class="hint">Another tab is writing this.</p>}
+      {!writing && <Foot {...props} message={message} />}
     </article>
   );
 }
@@ -132,6 +152,11 @@ function Foot({ chat, conversation, ready, format, message }: MessageProps & { m
             Continue
           </button>
         )}
+        {message.state === "full" && viewsOf(pathTo(conversation, message.id), message.prose).length > 0 && (
+          <button type="button" class="tool offer" disabled={!ready} onClick={() => chat.goOn(message.id, true)}>
+            {message.prose ? "Go on without the beginning" : "Go on without the oldest messages"}
+          </button>
+        )}
       </div>
       <p class="figures">{figuresText(message)}</p>
       {message.trouble !== "" && <p class="trouble">{message.trouble}</p>}
@@ -143,8 +168,14 @@ function figuresText({ state, figures: took }: Answer): string {
   const parts = [endingText(state, took?.tokens ?? 0)];
   if (took && took.tokensPerSecond > 0) parts.push(`${figures(took.tokensPerSecond)} tok/s`);
   if (took && took.firstTokenMs > 0) parts.push(`first token ${duration(took.firstTokenMs)}`);
+  if (took && took.promptTokens > 0) parts.push(`prompt ${took.promptTokens} tokens${kept(took.cachedTokens)}`);
   if (took && took.seed !== null) parts.push(`seed ${took.seed}`);
   return parts.join(" · ");
+}
+
+/** What of a prompt was there from the answer before. */
+function kept(tokens: number): string {
+  return tokens > 0 ? `, ${tokens} kept` : "";
 }
 
 function Branches({ chat, conversation, message }: Pick<MessageProps, "chat" | "conversation"> & { message: Message }) {
@@ -193,26 +224,4 @@ function CopyButton({ text }: { text: string }) {
       {label}
     </button>
   );
-}
-
-/** The thought, folded away, with the time it took; while it is thought, that runs. */
-function Thought({ answer }: { answer: Answer }) {
-  const thinking = answer.state === "writing" && answer.content === "" && answer.thoughtMs === null;
-  const [seconds, tick] = useState(0);
-  useEffect(() => {
-    if (!thinking) return;
-    const since = performance.now();
-    const timer = setInterval(() => tick(Math.round((performance.now() - since) / 1000)), 1000);
-    return () => clearInterval(timer);
-  }, [thinking]);
-  return (
-    <details class="thought">
-      <summary>{thinking ? `Thinking for ${seconds} s` : thoughtText(answer.thoughtMs)}</summary>
-      <div class="text">{answer.reasoning}</div>
-    </details>
-  );
-}
-
-function thoughtText(ms: number | null): string {
-  return ms === null ? "Thought" : `Thought for ${Math.max(1, Math.round(ms / 1000))} s`;
 }

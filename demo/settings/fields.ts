@@ -75,6 +75,9 @@ export interface TextField extends About {
 
 export type Field = NumberField | ChoiceField | TextField;
 
+/** Tokens that the runtime gives a conversation when nothing else is asked for and the model has as many. */
+export const DEFAULT_CONTEXT = 2048;
+
 const number = (
   id: string,
   label: string,
@@ -158,8 +161,8 @@ export const FIELDS: Readonly<Record<SettingName, Field>> = {
     note: "MB for all models; empty: four fifths of what the browser grants",
   }),
   contextLength: number("context-length", "Context", [1, 1_000_000, 1], null, {
-    empty: "2048",
-    note: "tokens, at most the model's; empty: 2048",
+    empty: String(DEFAULT_CONTEXT),
+    note: `tokens, at most the model's; empty: ${DEFAULT_CONTEXT}`,
   }),
 };
 

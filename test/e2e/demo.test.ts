@@ -19,15 +19,7 @@ import {
   text,
   write,
 } from "./demo-page.ts";
-import {
-  type LaunchedPage,
-  type LaunchOptions,
-  launchPage,
-  ROOT,
-  type StaticServer,
-  screenshot,
-  servePath,
-} from "./harness.ts";
+import { type LaunchedPage, launchPage, ROOT, type StaticServer, screenshot, servePath } from "./harness.ts";
 
 const HOME = "hosted/here/";
 
@@ -39,12 +31,6 @@ beforeAll(async () => {
 });
 
 afterAll(() => server.close());
-
-async function openPage(query = "", options: LaunchOptions = {}): Promise<LaunchedPage> {
-  const launched = await launchPage(options);
-  await launched.page.goto(`${server.url}${HOME}${query}`);
-  return launched;
-}
 
 describe("a visit", () => {
   let visit: LaunchedPage;
@@ -70,7 +56,9 @@ describe("a visit", () => {
     expect(await slots(page)).toBe(16);
     await sample(page, { temperature: "0", "max-tokens": String(GOLDEN.greedy_32.length) });
     await write(page, GOLDEN.prompt);
-    expect(await ending(page)).toMatch(/^Paused after 32 tokens · [\d.]+ tok\/s · first token [\d.]+ m?s$/);
+    expect(await ending(page)).toMatch(
+      /^Paused after 32 tokens · [\d.]+ tok\/s · first token [\d.]+ m?s · prompt 10 tokens$/,
+    );
     expect(await answer(page)).toBe(GOLDEN.greedy_text);
     expect(await text(page, ".user .text")).toBe(GOLDEN.prompt);
     expect(await text(page, "#status")).toBe("Paused after 32 tokens");
@@ -290,15 +278,6 @@ describe("a visit", () => {
     await write(page, '"Come with me," said the fox,');
     expect(await ending(page)).toMatch(/^Paused after 6 tokens/);
   });
-});
-
-test("names the error of a bad address in its query, and offers its own model", async () => {
-  const { page, close } = await openPage("?model=models/nowhere.gguf", { expectedErrors: [/404/] });
-  await page.locator(".notice").waitFor();
-  expect(await page.locator("#send").isDisabled()).toBe(true);
-  await page.locator(".notice").getByRole("button", { name: "Open Octavo Tales instead" }).click();
-  await ready(page);
-  await close();
 });
 
 describe("without WebGPU", () => {

@@ -34,7 +34,7 @@ export async function launchPage({
   const executablePath = findChromium();
   if (!executablePath) throw new Error(REMEDY);
   const browser = await chromium.launch({ executablePath, args: [...CHROMIUM_ARGS, ...args] });
-  const page = await browser.newPage(context);
+  const page = await (await browser.newContext(context)).newPage(); // a context to which tabs can be added
   const errors: string[] = [];
   const note = (text: string) => {
     if (!expectedErrors.some((expected) => expected.test(text))) errors.push(text);

@@ -1,80 +1,27 @@
 import { describe, expect, test, vi } from "vitest";
-import { AppState, type Runtime } from "../../../../demo/app-state.ts";
-import { ChatState } from "../../../../demo/chat/chat-state.ts";
-import { type Answer, branchesOf, pathOf } from "../../../../demo/chat/conversation.ts";
-import { type History, memoryHistory } from "../../../../demo/chat/history.ts";
-
-type Delta = { content?: string; reasoning_content?: string };
-
-/** What the scripted model was asked, and what it answers: deltas, then "stop"; a function waits for what it returns. */
-interface Script {
-  readonly asked: { messages: { role: string; content: string }[]; chat_template?: string; temperature: number }[];
-  answers: (Delta | (() => Promise<unknown>))[][];
-}
-
-const SPEC = { usage: null, id: "", object: "chat.completion.chunk", created: 0, model: "" };
-
-async function* scripted(parts: Script["answers"][number], signal: AbortSignal) {
-  for (const part of parts) {
-    signal.throwIfAborted();
-    if (typeof part === "function") {
-      const aborted = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
-      await Promise.race([part(), aborted]);
-    } else yield { ...SPEC, choices: [{ index: 0, delta: part, finish_reason: null, logprobs: null }] };
-  }
-  yield { ...SPEC, choices: [{ index: 0, delta: {}, finish_reason: "length", logprobs: null }] };
-  const usage = { completion_tokens: parts.length, prompt_tokens: 4, prompt_tokens_details: { cached_tokens: 1 } };
-  yield { ...SPEC, choices: [], usage };
-}
-
-function runtimeOf(script: Script, hasTemplate: boolean): Runtime {
-  const plan = { fullBudgetBytes: 100, expertBytes: 80, minBudgetBytes: 30 };
-  const model = {
-    watch: async () => {},
-    memory: async () => plan,
-    setBudget: async () => plan,
-    stats: async () => ({}),
-    encode: async () => [],
-    chatFormat: async () => ({ kind: "plain", hasTemplate, stopIds: [] }),
-    dispose: async () => ({}),
-    chat: {
-      completions: {
-        create: async (params: Script["asked"][number], { signal }: { signal: AbortSignal }) => {
-          script.asked.push(params);
-          return scripted(script.answers.shift() ?? [], signal);
-        },
-      },
-    },
-  };
-  return { loadModel: async () => model, inspectModel: async () => ({}) } as unknown as Runtime;
-}
-
-async function open(answers: Script["answers"], hasTemplate = true, history: History = memoryHistory()) {
-  const script: Script = { asked: [], answers };
-  const app = new AppState(runtimeOf(script, hasTemplate));
-  const chat = new ChatState(app, history);
-  await chat.restore();
-  await app.open({ label: "scripted", source: "./x.gguf" });
-  const idle = () => vi.waitFor(() => expect(app.answering.value).toBe(false));
-  return { app, chat, script, history, idle };
-}
-
-const last = (chat: ChatState) => pathOf(chat.current.value).at(-1) as Answer;
-const texts = (chat: ChatState) => pathOf(chat.current.value).map(({ content }) => content);
+import { branchesOf, pathOf } from "../../../../demo/chat/conversation.ts";
+import { memoryHistory } from "../../../../demo/chat/history.ts";
+import { last, open, texts } from "./scripted-chat.ts";
 
 describe("the chat", () => {
   test("sends what is read, takes thought and answer apart, and says what it took", async () => {
     const { app, chat, script, idle } = await open([
       [{ reasoning_content: "hm" }, { content: "Hel" }, { content: "lo" }],
     ]);
-    app.settings.change({ systemPrompt: "Be kind.", temperature: 0.5 });
+    app.settings.change({ systemPrompt: "Be kind.", temperature: 0.5, topP: 0.7, topK: 9, minP: 0.2, seed: 3 });
+    app.settings.change({ presencePenalty: 1, frequencyPenalty: 1.5, repetitionPenalty: 1.25, maxTokens: 20 });
+    app.settings.change({ thinkingBudget: 12, reasoningEffort: "low" });
     chat.send("  Hi  ", null);
     await idle();
     expect(script.asked[0]?.messages).toEqual([
       { role: "system", content: "Be kind." },
       { role: "user", content: "  Hi" },
     ]);
-    expect(script.asked[0]).toMatchObject({ temperature: 0.5, stream: true });
+    expect(script.asked[0]).toMatchObject({
+      ...{ temperature: 0.5, top_p: 0.7, top_k: 9, min_p: 0.2, seed: 3, max_tokens: 20, stream: true },
+      ...{ presence_penalty: 1, frequency_penalty: 1.5, repetition_penalty: 1.25 },
+      ...{ thinking_budget: 12, reasoning_effort: "low" },
+    });
     expect(script.asked[0]).not.toHaveProperty("chat_template");
     const { content, reasoning, state, figures, thoughtMs } = last(chat);
     expect({ content, reasoning, state }).toEqual({ content: "Hello", reasoning: "hm", state: "length" });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import {
   type Answer,
-  afterReload,
   branchesOf,
+  brokenOff,
   type Conversation,
   newConversation,
   pathOf,
@@ -13,6 +13,7 @@ import {
   withBranch,
   withMessage,
   withTitle,
+  writingIn,
 } from "../../../../demo/chat/conversation.ts";
 import { conversationOf, readConversations, writeConversations } from "../../../../demo/chat/conversation-file.ts";
 
@@ -20,7 +21,7 @@ const user = (id: string, parent: string | null, content = id) => ({ id, parent,
 
 const answer = (id: string, parent: string, more: Partial<Answer> = {}): Answer => ({
   ...{ id, parent, role: "assistant", content: id, state: "stop", model: "m", prose: false, reasoning: "" },
-  ...{ thoughtMs: null, calls: [], figures: null, trouble: "" },
+  ...{ thoughtMs: null, calls: [], figures: null, trouble: "", view: null },
   ...more,
 });
 
@@ -74,7 +75,7 @@ describe("a conversation", () => {
 
   test("says after a reload that what was being written broke off, and keeps it", () => {
     const writing = withAnswer(branched(), "a3", { state: "writing", content: "half" });
-    const last = pathOf(afterReload(writing)).at(-1);
+    const last = pathOf(brokenOff(writing, writingIn(writing))).at(-1);
     expect(last).toMatchObject({ state: "broken", content: "half" });
     expect(last && "trouble" in last && last.trouble).toMatch(/closed/);
   });
@@ -95,6 +96,7 @@ describe("conversations as a file", () => {
       reasoning: "why",
       thoughtMs: 7,
       calls: [{ name: "f", arguments: "{}" }],
+      view: { from: "q1b", at: 0 },
     });
     expect(readConversations(writeConversations([full, newConversation("d", 3)]))).toEqual([
       full,
