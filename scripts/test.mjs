@@ -139,7 +139,10 @@ async function main() {
   ensureDependencies();
   if (["gpu", "kernels", "e2e"].some((name) => names.includes(name))) await prepareChromium();
   const counts = new Map(names.map((name) => [name, /** @type {Count} */ ({ passed: 0, failed: 1, notes: [] })]));
-  const lanes = [names.filter((name) => name === "gpu"), names.filter((name) => name !== "gpu")];
+  // Alone, the two would begin together, and both make the same models and modules for the browser.
+  const isGpuAlone = names.every((name) => name === "gpu" || name === "kernels");
+  const isApart = (/** @type {string} */ name) => name === "gpu" && !isGpuAlone;
+  const lanes = [names.filter(isApart), names.filter((name) => !isApart(name))];
   const isAlone = lanes.some((lane) => lane.length === 0);
   await Promise.all(lanes.map((lane) => runLane(lane, counts, isAlone)));
   rmSync(reports, { recursive: true, force: true });
