@@ -61,7 +61,7 @@ export async function attachHeaps(page) {
 }
 
 /** A worker that has not answered by then has ended. */
-const ENDED_MS = 10_000;
+const ENDED_MS = 60_000;
 
 /** Samples from this share of a run on tell its growth: before, caches and counters still fill. */
 const SETTLED = 0.25;

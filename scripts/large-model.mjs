@@ -97,6 +97,7 @@ async function generate(page, own, server, processes) {
     tokens.push({ id, ms });
     if (i % every > 0 && i < Number(own.tokens) - 1) continue;
     const heap = await heaps();
+    if (heap.workers.heap === 0) throw new Error("the workers' heaps could not be read");
     samples.push({ token: i + 1, ...heap });
     console.log(
       `token ${i + 1}: ${id} in ${seconds(ms)}, worker heap ${mib(heap.workers.heap)} + ${mib(heap.workers.buffers)} buffers`,
