@@ -33,14 +33,18 @@ export async function attachHeaps(page) {
   const ask = (sessionId, method) =>
     new Promise((resolve) => {
       const id = nextId++;
-      waiting.set(id, { sessionId, answer: resolve });
-      const message = JSON.stringify({ id, method });
       const gone = () => {
         workers.delete(sessionId);
         resolve({});
       };
+      const ended = setTimeout(gone, ENDED_MS); // some that end are not told of
+      const answer = (/** @type {Record<string, number>} */ result) => {
+        clearTimeout(ended);
+        resolve(result);
+      };
+      waiting.set(id, { sessionId, answer });
+      const message = JSON.stringify({ id, method });
       session.send("Target.sendMessageToTarget", { sessionId, message }).catch(gone);
-      setTimeout(gone, ENDED_MS); // some that end are not told of
     });
   const useOf = (/** @type {Record<string, number>} */ usage) => ({
     heap: usage.usedSize ?? 0,
