@@ -1,14 +1,23 @@
-// `npm run try:large -- [--rung L12 --type q4_0 ... | --file MODEL.gguf] [--budget MB] [--context N] [--tokens N]
-// [--prompt TEXT | --ids 1,2]`: generates over HTTP in a real Chromium, under a GPU budget, with a virtual model or one of this
-// disk, and prints what it took: time, bytes fetched, memory of the browser's processes, JavaScript heaps and how they grow
-// from token to token. `--json FILE` keeps the figures; other options are those of `npm run serve:virtual`.
+// `npm run try:large -- [--rung L12 --type q4_0 ... | --file MODEL.gguf] [--budget MB] [--ram MB] [--context N] [--tokens N]
+// [--prompt TEXT | --ids 1,2]`: generates over HTTP in a real Chromium, under a GPU budget and with a RAM tier, with a virtual
+// model or one of this disk, and prints what it took: time, bytes fetched, memory of the browser's processes, JavaScript heaps
+// and how they grow from token to token. `--json FILE` keeps the figures; other options are those of `npm run serve:virtual`.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { CHROMIUM_ARGS, ensureChromium } from "./chromium.mjs";
 import { attachHeaps, growth } from "./heaps.mjs";
 import { ensureDependencies, ROOT } from "./install.mjs";
 import { watchMemory } from "./process-memory.mjs";
 
-const OWN = { budget: "600", context: "256", tokens: "6", prompt: "Once upon a time", ids: "", json: "", file: "" };
+const OWN = {
+  budget: "600",
+  ram: "",
+  context: "256",
+  tokens: "6",
+  prompt: "Once upon a time",
+  ids: "",
+  json: "",
+  file: "",
+};
 /** Heaps are read so often over a run: each time all garbage is collected first, which takes longer than a small model's token. */
 const MOST_SAMPLES = 100;
 const MODEL = ["--rung", "L12", "--type", "q4_0"];
@@ -68,7 +77,11 @@ async function generate(page, own, server, processes) {
     page.evaluate(`largeModel.${name}(...${JSON.stringify(args)})`);
   const heaps = await attachHeaps(page);
   const started = performance.now();
-  const options = { gpuBudgetBytes: Number(own.budget) * 1e6, contextLength: Number(own.context) };
+  const options = {
+    gpuBudgetBytes: Number(own.budget) * 1e6,
+    contextLength: Number(own.context),
+    ...(own.ram ? { ramBudgetBytes: Number(own.ram) * 1e6 } : {}),
+  };
   const { adapter, memory } = await call("load", server.modelUrl, options);
   const loadMs = performance.now() - started;
   const loadPeak = processes.peaks().together;
