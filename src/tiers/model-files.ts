@@ -39,8 +39,9 @@ interface Piece {
   readonly file: ModelFile;
   readonly key: BlockKey;
   readonly place: GroupPlace | undefined;
-  /** Where its bytes go. */
-  readonly target: Uint8Array<ArrayBuffer>;
+  /** Where its bytes go: number of the range, and byte in it. */
+  readonly range: number;
+  readonly at: number;
 }
 
 export class ModelFiles {
@@ -79,7 +80,7 @@ export class ModelFiles {
     return bytes ?? new Uint8Array(0);
   }
 
-  /** The bytes of all ranges of expert number `group`, from 1. */
+  /** The bytes of all ranges of expert number `group`, from 1. Others may have them too: they are not to be changed. */
   async readGroup(
     ranges: readonly FileRange[],
     group: number,
@@ -104,8 +105,14 @@ export class ModelFiles {
     group: number,
     options: ReadOptions,
   ): Promise<Uint8Array<ArrayBuffer>[]> {
-    const targets = ranges.map(({ length }) => new Uint8Array(length));
-    const pieces = cut(ranges, targets, group);
+    const pieces = cut(ranges, group);
+    const parts: (Uint8Array<ArrayBuffer> | undefined)[] = ranges.map(() => undefined);
+    const put = (bytes: Uint8Array<ArrayBuffer>, { range, at }: Piece): void => {
+      const length = ranges[range]?.length ?? 0;
+      // An expert is packed and let go of: what came for it in one piece need not be copied first.
+      if (group !== 0 && bytes.length === length) parts[range] = bytes;
+      else parts[range] = filled(parts[range] ?? new Uint8Array(length), bytes, at);
+    };
     const fetches: Promise<void>[] = [];
     for (let first = 0; first < pieces.length; first += WINDOW_BLOCKS) {
       if (options.signal?.aborted) break; // told below, when what is under way has ended
@@ -113,27 +120,27 @@ export class ModelFiles {
       const found = await this.#cache?.get(window.map(({ key }) => key));
       window.forEach((piece, i) => {
         const bytes = found?.[i];
-        if (bytes) piece.target.set(bytes);
-        else fetches.push(this.#fetch(piece, options));
+        if (bytes) put(bytes, piece);
+        else fetches.push(this.#fetch(piece, options).then((fetched) => put(fetched, piece)));
       });
       for (const fetching of fetches) fetching.catch(() => {}); // `allEnded` tells, but it may fail before that listens
     }
     if (fetches.length === 0 && group !== 0 && this.#cache) this.diskHits += 1;
     await allEnded(fetches);
     throwIfAborted(options.signal);
-    return targets;
+    return parts.map((bytes) => bytes ?? new Uint8Array(0));
   }
 
   /** Whoever waits for an expert does not wait for its storing too. Other readers do, so that what is unstored stays little. */
-  async #fetch({ file, key, place, target }: Piece, options: ReadOptions): Promise<void> {
+  async #fetch({ file, key, place }: Piece, options: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
     const { offset, length, group } = key;
     const bytes = await this.#queue.fetch({ source: file.origin, offset, length }, options);
-    target.set(bytes);
     const storing = this.#cache?.put(key, bytes, place);
-    if (!storing) return;
+    if (!storing) return bytes;
     this.#storing.add(storing);
     const stored = storing.finally(() => this.#storing.delete(storing));
     if (group === 0 || options.priority === "background") await stored;
+    return bytes;
   }
 
   /** Whether the server still has the file that the cache knows. Without an answer it is taken to be so. */
@@ -199,7 +206,7 @@ async function identify(name: string, origin: ByteSource, signal: AbortSignal | 
  * The blocks of all ranges; those of an expert lie one after another. A range named twice is stored once: two matrices
  * of an expert may be interleaved in it.
  */
-function cut(ranges: readonly FileRange[], targets: readonly Uint8Array<ArrayBuffer>[], group: number): Piece[] {
+function cut(ranges: readonly FileRange[], group: number): Piece[] {
   const starts = new Map<string, number>();
   let bytes = 0;
   for (const range of ranges) {
@@ -209,7 +216,6 @@ function cut(ranges: readonly FileRange[], targets: readonly Uint8Array<ArrayBuf
   }
   return ranges.flatMap((range, i) => {
     const { file, offset, length } = range;
-    const target = targets[i] ?? new Uint8Array(length);
     const start = starts.get(keyOf(range)) ?? 0;
     const pieces: Piece[] = [];
     for (let at = 0; at < length; at += BLOCK_BYTES) {
@@ -218,7 +224,8 @@ function cut(ranges: readonly FileRange[], targets: readonly Uint8Array<ArrayBuf
         file,
         key: { file: file.identity, offset: offset + at, length: blockBytes, group },
         place: group === 0 ? undefined : { at: start + at, bytes },
-        target: target.subarray(at, at + blockBytes),
+        range: i,
+        at,
       });
     }
     return pieces;
@@ -227,6 +234,12 @@ function cut(ranges: readonly FileRange[], targets: readonly Uint8Array<ArrayBuf
 
 function keyOf({ file, offset, length }: FileRange): string {
   return `${file.identity.name}:${offset}:${length}`;
+}
+
+/** `target` with `bytes` in it from `at` on. */
+function filled(target: Uint8Array<ArrayBuffer>, bytes: Uint8Array<ArrayBuffer>, at: number): Uint8Array<ArrayBuffer> {
+  target.set(bytes, at);
+  return target;
 }
 
 /** As `Promise.all`, but a failure is told only when all have ended. */

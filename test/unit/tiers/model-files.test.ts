@@ -87,6 +87,7 @@ test("a range that two matrices of an expert share is fetched and stored once", 
   const parts = await first.files.readGroup([both, both, down], 1, demand);
   expect(parts.map(({ length }) => length)).toEqual([300, 300, 100]);
   for (const part of parts.slice(0, 2)) expectEqualBytes(part, file.slice(2000, 2300));
+  expect(new Set(parts.map(({ buffer }) => buffer)).size, "copies").toBe(1);
   await first.files.stored();
   expect(reads).toEqual(["2000+400"]);
   expect(first.cache.holds(1)).toBe(true);
