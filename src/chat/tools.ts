@@ -95,7 +95,7 @@ function channelCall(tools: readonly ChatTool[], specials: readonly string[]): T
   const to = alone ? `functions.${alone.function.name}` : "functions";
   const type = specials.includes("<|constrain|>") ? " <|constrain|>json" : "";
   const constraint = alone
-    ? ({ type: "json_schema", schema: argumentSchema(alone) } as const)
+    ? ({ type: "json_schema", schema: argumentSchema(alone), compact: true } as const)
     : callConstraint(tools, {});
   return { lead: `<|channel|>commentary to=${to}${type}<|message|>`, constraint };
 }
@@ -117,6 +117,7 @@ function callConstraint(tools: readonly ChatTool[], format: Pick<CallFormat, "li
   const whole = listed ? { type: "array", items: call, minItems: 1, maxItems: 1 } : call;
   return {
     type: "json_schema",
+    compact: true,
     schema: Object.keys(definitions).length > 0 ? { ...whole, $defs: definitions } : whole,
   };
 }

@@ -7,7 +7,7 @@ import type { Constraint } from "./types.ts";
 
 /** @throws UsageError for what is malformed or cannot be held to; the text of an EBNF is left to the engine. */
 export function constraintGrammar(constraint: Constraint): string {
-  const rules = new Rules();
+  const rules = new Rules(constraint.type === "json_schema" && constraint.compact === true);
   return constraint.type === "ebnf" ? constraint.grammar : rules.text(rootOf(constraint, rules));
 }
 

@@ -39,8 +39,14 @@ export function repeated(item: string, least: number, most = Number.POSITIVE_INF
 
 /** Named rules of one grammar. */
 export class Rules {
+  /** Whether JSON stays on one line. */
+  readonly compact: boolean;
   readonly #bodies = new Map<string, string>();
   readonly #known = new Map<string, string>();
+
+  constructor(compact = false) {
+    this.compact = compact;
+  }
 
   /** The rule that `write` gives for `key`, written once; it may name itself. */
   rule(key: string, write: (name: string) => string): string {

@@ -2,7 +2,7 @@
 import { type CharSet, charSet, common, others } from "./char-set.ts";
 import { either, literal, type Rules, repeated } from "./ebnf.ts";
 
-/** As programs print it: a space, or a line break and what indents the next line. A model cannot get lost in it. */
+/** As programs print it: a space, or a line break and what indents the next line. A model gets lost in it no longer than that. */
 const MAX_INDENT = 32;
 /** Digits before the point and behind it, so that integers stay exact and numbers end. */
 export const MAX_DIGITS = 15;
@@ -11,7 +11,7 @@ const QUOTED: CharSet = charSet([...CONTROLS, [0x22, 0x22], [0x5c, 0x5c]]);
 const SHORT: Readonly<Record<number, string>> = { 8: "b", 9: "t", 10: "n", 12: "f", 13: "r", 34: '"', 92: "\\" };
 
 export function space(rules: Rules): string {
-  return rules.rule("space", () => `"" | " " | "\\n" [ \\t]{0,${MAX_INDENT}}`);
+  return rules.rule("space", () => (rules.compact ? '"" | " "' : `"" | " " | "\\n" [ \\t]{0,${MAX_INDENT}}`));
 }
 
 const HEX = "[0-9a-fA-F]";

@@ -4,8 +4,12 @@
 export type Constraint =
   /** Any JSON object. */
   | { readonly type: "json_object" }
-  /** JSON that holds to a JSON schema, given as the parsed schema. */
-  | { readonly type: "json_schema"; readonly schema: Readonly<Record<string, unknown>> | boolean }
+  /** JSON that holds to a JSON schema, given as the parsed schema; `compact`: on one line, for programs alone to read. */
+  | {
+      readonly type: "json_schema";
+      readonly schema: Readonly<Record<string, unknown>> | boolean;
+      readonly compact?: boolean;
+    }
   /** Text that the whole of an ECMAScript pattern (flags `u` and `s`) matches; look-around and back-references excepted. */
   | { readonly type: "regex"; readonly pattern: string }
   /** Text of a grammar: rules `name ::= …` with quotes, `[classes]`, `|`, `*`, `+`, `?`; `root` is the whole. */

@@ -72,6 +72,45 @@ describe("an answer", () => {
     expect((await model.memory()).kvBytes).toBe(kvBytes);
   });
 
+  it("is a call held to its schema where one is asked for, whole and in chunks", async () => {
+    const rooms = ["kitchen", "hall", "attic"];
+    const properties = {
+      room: { enum: rooms },
+      on: { type: "boolean" },
+      level: { type: "integer", minimum: 1, maximum: 9 },
+    };
+    const parameters = { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
+    const request = {
+      ...GREEDY,
+      chat_template: `{% for tool in tools %}{{ tool.function.name }} {% endfor %}${TEMPLATE}`,
+      messages: [user("Make it light in the hall.")],
+      tools: [{ type: "function" as const, function: { name: "set_lamp", parameters } }],
+      tool_choice: "required" as const,
+      thinking: { type: "disabled" as const },
+      temperature: 1.2,
+      max_tokens: 100,
+    };
+    const held = (text: string | undefined) => {
+      const { room, on, level, ...more } = JSON.parse(text ?? "") as Record<string, unknown>;
+      expect(rooms).toContain(room);
+      expect(typeof on).toBe("boolean");
+      expect(level).toBeOneOf([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+      expect(more).toEqual({});
+    };
+    const [choice] = (await model.chat.completions.create({ ...request, seed: 2 })).choices;
+    expect(choice?.finish_reason).toBe("tool_calls");
+    expect(choice?.message.tool_calls).toHaveLength(1);
+    expect(choice?.message.tool_calls?.[0]?.function.name).toBe("set_lamp");
+    held(choice?.message.tool_calls?.[0]?.function.arguments);
+    const { chunks, text } = await collected(
+      await model.chat.completions.create({ ...request, seed: 3, stream: true }),
+    );
+    const calls = chunks.flatMap(({ choices }) => choices[0]?.delta.tool_calls ?? []);
+    expect(text).toBe("");
+    held(calls.map((call) => call.function?.arguments ?? "").join(""));
+    expect(chunks.at(-1)?.choices[0]?.finish_reason).toBe("tool_calls");
+  });
+
   it("comes in choices that are those of the seeds alone", async () => {
     const seeded = { temperature: 0.9, max_tokens: 4 };
     const both = await ask([user(OTHER)], { ...seeded, seed: 3, n: 2 });

@@ -214,6 +214,7 @@ describe("a call", () => {
 
   const HELD = {
     type: "json_schema",
+    compact: true,
     schema: {
       type: "object",
       properties: { name: { const: "ab" }, arguments: { type: "object" } },

@@ -218,6 +218,12 @@ describe("so do those of random logits under what takes more", () => {
   );
 });
 
+test("what is compact stays on one line", async () => {
+  const held = { type: "json_schema", schema: SCHEMAS.nested!, compact: true } as const;
+  for (const text of ['{"a":{"b":["x"]}}', '{ "a": { "b": [] } }']) expect(await allows(held, text), text).toBe(true);
+  expect(await allows(held, '{\n  "a": {\n    "b": []\n  }\n}')).toBe(false);
+});
+
 describe("texts that a schema allows, and those that it does not", () => {
   const cases: [string, unknown, readonly string[], readonly string[]][] = [
     [
