@@ -25,7 +25,6 @@ export async function attachHeaps(page) {
   session.on("Target.receivedMessageFromTarget", ({ message }) => {
     const { id, result } = JSON.parse(message);
     waiting.get(id)?.answer(result ?? {});
-    waiting.delete(id);
   });
   await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
 
@@ -33,15 +32,16 @@ export async function attachHeaps(page) {
   const ask = (sessionId, method) =>
     new Promise((resolve) => {
       const id = nextId++;
-      const gone = () => {
-        workers.delete(sessionId);
-        resolve({});
-      };
-      const ended = setTimeout(gone, ENDED_MS); // some that end are not told of
       const answer = (/** @type {Record<string, number>} */ result) => {
         clearTimeout(ended);
+        waiting.delete(id);
         resolve(result);
       };
+      const gone = () => {
+        workers.delete(sessionId);
+        answer({});
+      };
+      const ended = setTimeout(gone, ENDED_MS); // some that end are not told of
       waiting.set(id, { sessionId, answer });
       const message = JSON.stringify({ id, method });
       session.send("Target.sendMessageToTarget", { sessionId, message }).catch(gone);
