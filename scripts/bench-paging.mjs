@@ -7,8 +7,8 @@
 //   next step brings; runs in turns, median and quartiles of the paired ratios.
 // cold: bytes through the link from a cold start, by tokens generated.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { openBarePage } from "./bare-page.mjs";
 import { budgetFor, coldCurve, costs, MODES, rows } from "./bench-paging-parts.mjs";
-import { CHROMIUM_ARGS, ensureChromium } from "./chromium.mjs";
 import { ensureDependencies, ROOT } from "./install.mjs";
 
 const TEXT =
@@ -143,14 +143,17 @@ async function bundled(entry) {
 /** @param {Settings} settings */
 async function run(settings) {
   const servers = await serve(settings);
-  const { chromium } = await import("playwright");
-  const args = [...CHROMIUM_ARGS, IGNORE_CERTIFICATES];
-  const browser = await chromium.launch({ executablePath: ensureChromium(), args });
   try {
-    const page = await browser.newPage();
-    page.on("console", (message) => console.error(message.text()));
-    page.setDefaultTimeout(0);
-    await page.goto(`${servers.page.url}page.html`);
+    return await measure(settings, servers);
+  } finally {
+    await servers.close();
+  }
+}
+
+/** @param {Settings} settings @param {Awaited<ReturnType<typeof serve>>} servers */
+async function measure(settings, servers) {
+  const page = await openBarePage(`${servers.page.url}page.html`, [IGNORE_CERTIFICATES]);
+  try {
     /** @type {Call} */
     const call = (name, ...args) => page.evaluate(`paging.${name}(...${JSON.stringify(args)})`);
     const [first] = servers.sources;
@@ -172,7 +175,7 @@ async function run(settings) {
     const cold = settings.parts.includes("cold") ? await coldCurve(call, settings, prompt, first, quarter) : [];
     return {
       adapter: await call("adapter"),
-      browser: browser.version(),
+      browser: await page.version(),
       model: settings.model,
       prompt,
       plan,
@@ -181,8 +184,7 @@ async function run(settings) {
       cold,
     };
   } finally {
-    await browser.close();
-    await servers.close();
+    await page.close();
   }
 }
 

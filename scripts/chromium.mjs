@@ -15,7 +15,7 @@ export const REMEDY =
   "No Chromium found. Set CHROMIUM_PATH to a Chrome or Chromium binary, or run `npx playwright install chromium`, " +
   "or install your system's package (Debian: `apt-get install chromium`).";
 
-/** Start flags shared by the vitest GPU tier and the e2e harness. */
+/** Start flags shared by the vitest GPU tier, the e2e harness and the scripts that measure; `CHROMIUM_FLAGS` adds some. */
 export const CHROMIUM_ARGS = [
   "--no-sandbox", // CI runs as root, where Chromium's sandbox refuses to start
   "--enable-unsafe-webgpu", // lets WebGPU run on the software adapter (SwiftShader) where there is no GPU
@@ -25,6 +25,8 @@ export const CHROMIUM_ARGS = [
   "--disable-sync",
   "--disable-quic",
   "--no-first-run",
+  // What a machine needs beside these, such as `--use-angle=vulkan --enable-features=Vulkan` for a GPU without a display.
+  ...(process.env.CHROMIUM_FLAGS ?? "").split(" ").filter(Boolean),
 ];
 
 /** @param {string} path */

@@ -1,71 +1,51 @@
-// The JavaScript heaps of a page and its workers, asked through the debugger.
+// The JavaScript heaps of a page and its workers, asked through the debugger, and how they grow.
 
 /**
  * Bytes in use; `buffers` are array buffers, which lie outside the heap.
  * @typedef {{ heap: number, buffers: number }} HeapUse
  */
 
-/**
- * @param {import("playwright").Page} page
- * @returns {Promise<() => Promise<{ page: HeapUse, workers: HeapUse }>>} reads what is left after a garbage collection
- */
-export async function attachHeaps(page) {
-  const session = await page.context().newCDPSession(page);
-  /** @type {Set<string>} */
-  const workers = new Set();
-  /** @type {Map<number, { sessionId: string, answer: (result: Record<string, number>) => void }>} */
-  const waiting = new Map();
-  let nextId = 1;
-  session.on("Target.attachedToTarget", ({ sessionId }) => workers.add(sessionId));
-  session.on("Target.detachedFromTarget", ({ sessionId }) => {
-    workers.delete(sessionId);
-    // A worker that ends while it is asked answers nothing any more, and uses nothing.
-    for (const asked of waiting.values()) if (asked.sessionId === sessionId) asked.answer({});
-  });
-  session.on("Target.receivedMessageFromTarget", ({ message }) => {
-    const { id, result } = JSON.parse(message);
-    waiting.get(id)?.answer(result ?? {});
-  });
-  await session.send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
-
-  /** @param {string} sessionId @param {string} method @returns {Promise<Record<string, number>>} */
-  const ask = (sessionId, method) =>
-    new Promise((resolve) => {
-      const id = nextId++;
-      const answer = (/** @type {Record<string, number>} */ result) => {
-        clearTimeout(ended);
-        waiting.delete(id);
-        resolve(result);
-      };
-      const gone = () => {
-        workers.delete(sessionId);
-        answer({});
-      };
-      const ended = setTimeout(gone, ENDED_MS); // some that end are not told of
-      waiting.set(id, { sessionId, answer });
-      const message = JSON.stringify({ id, method });
-      session.send("Target.sendMessageToTarget", { sessionId, message }).catch(gone);
-    });
-  const useOf = (/** @type {Record<string, number>} */ usage) => ({
-    heap: usage.usedSize ?? 0,
-    buffers: usage.backingStorageSize ?? 0,
-  });
-  return async () => {
-    await session.send("HeapProfiler.collectGarbage");
-    const own = useOf({ ...(await session.send("Runtime.getHeapUsage")) });
-    const all = { heap: 0, buffers: 0 };
-    for (const sessionId of [...workers]) {
-      await ask(sessionId, "HeapProfiler.collectGarbage");
-      const { heap, buffers } = useOf(await ask(sessionId, "Runtime.getHeapUsage"));
-      all.heap += heap;
-      all.buffers += buffers;
-    }
-    return { page: own, workers: all };
-  };
-}
-
 /** A worker that has not answered by then has ended. */
 const ENDED_MS = 60_000;
+
+/**
+ * What page and workers use after a garbage collection.
+ * @param {import("./bare-page.mjs").BarePage} bare
+ * @returns {Promise<{ page: HeapUse, workers: HeapUse }>}
+ */
+export async function readHeaps(bare) {
+  const { page, workers } = bare.sessions();
+  const useOf = async (/** @type {string} */ session) => {
+    await bare.send("HeapProfiler.collectGarbage", {}, session);
+    const { usedSize = 0, backingStorageSize = 0 } = await bare.send("Runtime.getHeapUsage", {}, session);
+    return { heap: usedSize, buffers: backingStorageSize };
+  };
+  const all = { heap: 0, buffers: 0 };
+  for (const worker of workers) {
+    const { heap, buffers } = await answerOrNothing(useOf(worker));
+    all.heap += heap;
+    all.buffers += buffers;
+  }
+  return { page: await useOf(page), workers: all };
+}
+
+/**
+ * A worker that ends while it is asked answers nothing any more, and uses nothing; of some nobody is told.
+ * @param {Promise<HeapUse>} use
+ */
+async function answerOrNothing(use) {
+  const nothing = { heap: 0, buffers: 0 };
+  /** @type {NodeJS.Timeout | undefined} */
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ENDED_MS);
+  }).then(() => nothing);
+  try {
+    return await Promise.race([use.catch(() => nothing), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** Samples from this share of a run on tell its growth: before, caches and counters still fill. */
 const SETTLED = 0.25;

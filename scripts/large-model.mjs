@@ -3,8 +3,8 @@
 // model or one of this disk, and prints what it took: time, bytes fetched, memory of the browser's processes, JavaScript heaps
 // and how they grow from token to token. `--json FILE` keeps the figures; other options are those of `npm run serve:virtual`.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { CHROMIUM_ARGS, ensureChromium } from "./chromium.mjs";
-import { attachHeaps, growth } from "./heaps.mjs";
+import { openBarePage } from "./bare-page.mjs";
+import { growth, readHeaps } from "./heaps.mjs";
 import { ensureDependencies, ROOT } from "./install.mjs";
 import { watchMemory } from "./process-memory.mjs";
 
@@ -67,7 +67,7 @@ async function serve(args, onDisk) {
 }
 
 /**
- * @param {import("playwright").Page} page
+ * @param {import("./bare-page.mjs").BarePage} page
  * @param {typeof OWN} own
  * @param {Awaited<ReturnType<typeof serve>>["model"]} server
  * @param {ReturnType<typeof watchMemory>} processes
@@ -75,7 +75,6 @@ async function serve(args, onDisk) {
 async function generate(page, own, server, processes) {
   const call = (/** @type {string} */ name, /** @type {unknown[]} */ ...args) =>
     page.evaluate(`largeModel.${name}(...${JSON.stringify(args)})`);
-  const heaps = await attachHeaps(page);
   const started = performance.now();
   const options = {
     gpuBudgetBytes: Number(own.budget) * 1e6,
@@ -94,7 +93,7 @@ async function generate(page, own, server, processes) {
   if (!logits.finite) throw new Error("logits are not finite");
   /** @type {{ id: number, ms: number }[]} */
   const tokens = [];
-  /** @type {({ token: number } & Awaited<ReturnType<typeof heaps>>)[]} */
+  /** @type {({ token: number } & Awaited<ReturnType<typeof readHeaps>>)[]} */
   const samples = [];
   const every = Math.ceil(Number(own.tokens) / MOST_SAMPLES);
   let firstTokenMs = 0;
@@ -109,7 +108,7 @@ async function generate(page, own, server, processes) {
     }
     tokens.push({ id, ms });
     if (i % every > 0 && i < Number(own.tokens) - 1) continue;
-    const heap = await heaps();
+    const heap = await readHeaps(page);
     if (heap.workers.heap === 0) throw new Error("the workers' heaps could not be read");
     samples.push({ token: i + 1, ...heap });
     console.log(
@@ -142,23 +141,17 @@ async function generate(page, own, server, processes) {
 async function run(args) {
   const { own, model } = takeOwn(args);
   const servers = await serve(model, own.file);
-  const { chromium } = await import("playwright");
-  const executablePath = ensureChromium();
-  const browserServer = await chromium.launchServer({ executablePath, args: CHROMIUM_ARGS });
-  const processes = watchMemory(browserServer.process().pid ?? 0, SAMPLE_MS);
+  /** @type {(() => Promise<unknown>)[]} */
+  const closers = [() => servers.model.close(), () => servers.page.close()];
   try {
-    const browser = await chromium.connect(browserServer.wsEndpoint());
-    const page = await browser.newPage();
-    page.on("console", (message) => console.error(message.text()));
-    page.setDefaultTimeout(0);
-    await page.goto(`${servers.page.url}page.html`);
+    const page = await openBarePage(`${servers.page.url}page.html`);
+    closers.unshift(page.close);
+    const processes = watchMemory(page.pid, SAMPLE_MS);
+    closers.unshift(async () => processes.stop());
     const figures = await generate(page, own, servers.model, processes);
     return { ...figures, modelBytes: servers.model.modelBytes, options: own };
   } finally {
-    processes.stop();
-    await browserServer.close();
-    await servers.model.close();
-    await servers.page.close();
+    for (const close of closers) await close();
   }
 }
 

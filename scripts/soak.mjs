@@ -2,8 +2,8 @@
 // built-in model under a budget, with answers called off, messages edited, branches, further turns, reloads of the page and
 // changes of the model; afterwards the buffer ledger and the JavaScript heaps must stand where they stood. Ends with 1 if not.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { CHROMIUM_ARGS, ensureChromium } from "./chromium.mjs";
-import { attachHeaps, growth } from "./heaps.mjs";
+import { openBarePage } from "./bare-page.mjs";
+import { growth, readHeaps } from "./heaps.mjs";
 import { ensureDependencies, ROOT } from "./install.mjs";
 
 const MODEL = "demo/public/models/octavo-tales/octavo-tales-q8_0.gguf";
@@ -97,11 +97,11 @@ async function chat(call, number, tokens) {
 /**
  * A page that was loaded again has the heap of the one before in it until the browser has put that away: reads until it
  * stands still.
- * @param {Awaited<ReturnType<typeof attachHeaps>>} heaps
+ * @param {import("./bare-page.mjs").BarePage} bare
  */
-async function settledHeap(heaps) {
+async function settledHeap(bare) {
   const read = async () => {
-    const { page, workers } = await heaps();
+    const { page, workers } = await readHeaps(bare);
     return page.heap + workers.heap;
   };
   let bytes = await read();
@@ -115,25 +115,29 @@ async function settledHeap(heaps) {
 }
 
 /** @param {ReturnType<typeof parse>} options */
-async function run({ chats, tokens }) {
+async function run(options) {
   const server = await serve();
-  const { chromium } = await import("playwright");
-  const browser = await chromium.launch({ executablePath: ensureChromium(), args: CHROMIUM_ARGS });
   try {
-    const page = await browser.newPage();
-    page.on("console", (message) => console.error(message.text()));
-    page.setDefaultTimeout(0);
-    await page.goto(`${server.url}page.html`);
+    return await sit(options, server.url);
+  } finally {
+    await server.close();
+  }
+}
+
+/** @param {ReturnType<typeof parse>} options @param {string} folder where page and model are served */
+async function sit({ chats, tokens }, folder) {
+  const address = `${folder}page.html`;
+  const page = await openBarePage(address);
+  try {
     /** @type {Call} */
     const call = (name, ...args) => inTime(name, page.evaluate(`soak.${name}(...${JSON.stringify(args)})`));
-    let heaps = await attachHeaps(page);
     const samples = [];
     /** The most after any chat of a load: some kernels' constants are made when they are first wanted. */
     const ledgers = LOADS.map(() => /** @type {number[]} */ ([]));
     const done = { chats: 0, tokens: 0, cached: 0, stopped: 0, loads: 0, reloads: 0 };
     while (done.chats < chats) {
       const way = done.loads % LOADS.length;
-      await call("open", `${server.url}tales.gguf`, LOADS[way]);
+      await call("open", `${folder}tales.gguf`, LOADS[way]);
       done.loads += 1;
       let most = 0;
       let here = 0;
@@ -154,21 +158,19 @@ async function run({ chats, tokens }) {
       if (done.loads % LOADS_A_RELOAD === 0) {
         void call("answer", [{ role: "user", content: "The" }], { max_tokens: tokens }).catch(() => {});
         await new Promise((resolve) => setTimeout(resolve, 500));
-        await page.reload();
-        heaps = await attachHeaps(page);
+        await page.goto(address);
         done.reloads += 1;
       } else {
         const left = await call("close");
         if (Object.keys(left).length > 0) throw new Error(`the ledger still holds ${JSON.stringify(left)}`);
       }
-      const bytes = await inTime("reading the heaps", settledHeap(heaps));
+      const bytes = await inTime("reading the heaps", settledHeap(page));
       samples.push({ token: done.tokens, bytes });
       console.log(`no model open: heap ${mib(bytes)}`);
     }
     return { ...done, ledgers, samples };
   } finally {
-    await browser.close();
-    await server.close();
+    await page.close();
   }
 }
 

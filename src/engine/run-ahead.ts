@@ -18,11 +18,11 @@ export interface ReachOptions {
   readonly hints: number | "auto";
 }
 
-/** Hints tried beside none when the choice is free. */
-const AUTO_HINTS = 4;
+/** Numbers of hints to choose from when the choice is free. */
+const AUTO_HINTS = [0, 4, 8];
 /** Finished steps between two choices. */
 const CHOOSE_EVERY = 8;
-/** Every so many choices one runs on to the end, so that what guesses are worth stays known. */
+/** Every so many choices one runs on to the end, by turns with each number of hints: what guesses are worth stays known. */
 const EXPLORE_EVERY = 16;
 
 /** What a finished round says: it began at MoE layer `from` (-1: with the token), and missed at `missed` (or did not). */
@@ -33,16 +33,26 @@ export interface RoundReport {
   readonly guessed: Reach | undefined;
 }
 
+/** What was seen of layers: the chance that one misses, and how many experts are fetched for it. */
+class Seen {
+  readonly miss: RunningMean;
+  readonly experts: RunningMean;
+
+  constructor(miss: number, experts: number) {
+    this.miss = new RunningMean(miss);
+    this.experts = new RunningMean(experts);
+  }
+}
+
 export class RunAhead {
   readonly #numMoe: number;
   readonly #options: ReachOptions;
   /** Milliseconds of a round over the MoE layers that it computed, and of a fetch over its experts. */
   readonly #round = new LinearCost();
   readonly #fetch = new LinearCost();
-  /** Chance that a layer misses: unguessed, guessed, guessed with hints. Begun with what the default model showed. */
-  readonly #miss = [new RunningMean(0.7), new RunningMean(0.4), new RunningMean(0.3)] as const;
-  /** Experts fetched for a missing layer, and for a guessed one without and with hints. */
-  readonly #experts = [new RunningMean(4), new RunningMean(3), new RunningMean(5)] as const;
+  /** Layers that nobody guessed, and guessed ones by their number of hints. Begun with what the default model showed. */
+  readonly #unguessed = new Seen(0.7, 4);
+  readonly #guessed = new Map<number, Seen>();
   #reach: Reach;
   #steps = 0;
   #choices = 0;
@@ -79,15 +89,14 @@ export class RunAhead {
 
   /** Experts that were not there of one layer's wants: certain ones, or guesses with so many hints. */
   wanted(missing: number, guess: Reach | undefined): void {
-    this.#experts[guess ? kindOf(guess) : 0].add(missing);
+    this.#seen(guess).experts.add(missing);
   }
 
   /** What the layers of a round turned out to be: clean up to the one that missed. */
   roundEnded({ from, missed, guessed }: RoundReport): void {
     const last = missed ?? this.#numMoe - 1;
     for (let moe = from + 1; moe <= last; moe++) {
-      const kind = guessed && moe - from <= guessed.layers ? kindOf(guessed) : 0;
-      this.#miss[kind].add(moe === missed ? 1 : 0);
+      this.#seen(guessed && moe - from <= guessed.layers ? guessed : undefined).miss.add(moe === missed ? 1 : 0);
     }
   }
 
@@ -101,9 +110,11 @@ export class RunAhead {
     this.#choices += 1;
     const all = this.#numMoe;
     const layers = this.#options.layers === "auto" ? [...powersBelow(all), all] : [Math.min(this.#options.layers, all)];
-    const hints = this.#options.hints === "auto" ? [0, AUTO_HINTS] : [this.#options.hints];
+    const hints = this.#options.hints === "auto" ? AUTO_HINTS : [this.#options.hints];
+    if (this.#choices % EXPLORE_EVERY === 0) {
+      return { layers: layers.at(-1) ?? 0, hints: hints[(this.#choices / EXPLORE_EVERY) % hints.length] ?? 0 };
+    }
     const candidates = layers.flatMap((reach) => hints.map((count) => ({ layers: reach, hints: count })));
-    if (this.#choices % EXPLORE_EVERY === 0) return candidates.at(-1) ?? this.#reach;
     const costs = candidates.map((reach) => this.tokenCost(reach));
     return candidates[costs.indexOf(Math.min(...costs))] ?? this.#reach;
   }
@@ -113,18 +124,19 @@ export class RunAhead {
    * smaller within reach of the last miss, and charges a miss with the void layers, the fetch and the round trip.
    */
   tokenCost(reach: Reach): number {
-    const kind = kindOf(reach);
+    const guessed = this.#seen(reach);
+    const unguessed = this.#unguessed;
     const layerMs = this.#round.slope;
     // costs[j]: of the layers from `moe` on, the last miss being j layers back (beyond reach: reach.layers + 1).
     const far = reach.layers + 1;
     let costs = new Float64Array(far + 1);
     for (let moe = this.#numMoe - 1; moe >= 0; moe--) {
       const voided = Math.min(reach.layers, this.#numMoe - 1 - moe);
-      const experts = this.#experts[0].value + voided * this.#experts[kind].value;
+      const experts = unguessed.experts.value + voided * guessed.experts.value;
       const missMs = voided * layerMs + this.#round.intercept + this.#fetch.at(experts) + (costs[1] ?? 0);
       const next = new Float64Array(far + 1);
       for (let back = 1; back <= far; back++) {
-        const chance = this.#miss[back < far ? kind : 0].value;
+        const chance = (back < far ? guessed : unguessed).miss.value;
         const cleanMs = costs[Math.min(back + 1, far)] ?? 0;
         next[back] = layerMs + chance * missMs + (1 - chance) * cleanMs;
       }
@@ -132,11 +144,14 @@ export class RunAhead {
     }
     return this.#round.intercept + (costs[far] ?? 0);
   }
-}
 
-function kindOf({ layers, hints }: Reach): 0 | 1 | 2 {
-  if (layers === 0) return 0;
-  return hints === 0 ? 1 : 2;
+  #seen(guess: Reach | undefined): Seen {
+    if (!guess || guess.layers === 0) return this.#unguessed;
+    const { hints } = guess;
+    const seen = this.#guessed.get(hints) ?? new Seen(0.4 / (1 + hints / 12), 3 + hints / 2);
+    this.#guessed.set(hints, seen);
+    return seen;
+  }
 }
 
 /** 0, 1, 2, 4, … below `limit`. */

@@ -9,6 +9,12 @@ import { watchStall } from "./stall.ts";
 /** Statuses by which a signed address says that its time is over. */
 const EXPIRED: ReadonlySet<number> = new Set([401, 403, 404, 410]);
 
+/** What a read of a body takes at most: twice what Chromium hands over at a time. */
+const CHUNK_BYTES = 128 * 1024;
+/** Buffers kept for the next bodies. */
+const MOST_IDLE = 32;
+const idleBuffers: ArrayBuffer[] = [];
+
 /** What a request asks for. */
 export interface Exchange {
   readonly address: HttpAddress;
@@ -158,7 +164,7 @@ export async function readWholeBody(answer: Answer, maxBytes: number): Promise<U
   await eachChunk(answer, (chunk) => {
     length += chunk.length;
     if (length > maxBytes) throw tooLong();
-    chunks.push(chunk);
+    chunks.push(chunk.slice());
   });
   const encoded = response.headers.get("content-encoding");
   if (length < declared && (encoded === null || encoded === "identity")) {
@@ -173,17 +179,46 @@ export async function readWholeBody(answer: Answer, maxBytes: number): Promise<U
   return bytes;
 }
 
-/** Hands every chunk to `take`, counting it. */
+/** Hands every chunk to `take`, counting it. A chunk holds its bytes until `take` returns: its buffer is used again. */
 async function eachChunk({ response, onChunk }: Answer, take: (chunk: Uint8Array) => void): Promise<void> {
-  const reader = response.body?.getReader();
-  if (!reader) return;
+  if (!response.body) return;
+  const next = chunksOf(response.body);
   for (;;) {
-    const { done, value } = await reader.read().catch((error: unknown) => {
+    const chunk = await next().catch((error: unknown) => {
       throw new TransientFailure(`the connection broke (${reasonOf(error)})`, { cause: error });
     });
-    if (done) return;
-    onChunk(value.length);
-    take(value);
+    if (!chunk) return;
+    onChunk(chunk.length);
+    take(chunk);
+  }
+}
+
+/**
+ * Reads of a body, `undefined` at its end. They go into a buffer that one body hands to the next: a browser else makes a
+ * new one for every chunk, and of weights that pass through hundreds of megabytes would wait for the garbage collector.
+ */
+function chunksOf(body: ReadableStream<Uint8Array>): () => Promise<Uint8Array | undefined> {
+  const reader = byteReader(body);
+  if (!reader) {
+    const plain = body.getReader();
+    return async () => (await plain.read()).value;
+  }
+  let buffer = idleBuffers.pop() ?? new ArrayBuffer(CHUNK_BYTES);
+  return async () => {
+    const { done, value } = await reader.read(new Uint8Array(buffer));
+    if (value) buffer = value.buffer; // the stream took the old one and gave its memory back under a new name
+    if (!done) return value;
+    if (idleBuffers.length < MOST_IDLE) idleBuffers.push(buffer);
+    return undefined;
+  };
+}
+
+/** Reader into buffers of ours, where the body can have one: not in every browser. */
+function byteReader(body: ReadableStream<Uint8Array>): ReadableStreamBYOBReader | undefined {
+  try {
+    return body.getReader({ mode: "byob" });
+  } catch {
+    return undefined;
   }
 }
 

@@ -9,6 +9,7 @@ import type { SourceHooks } from "../../../src/sources/source-hooks.ts";
 import { expectEqualBytes } from "../../fixtures/equal-bytes.ts";
 import { FaultyFetch } from "../../fixtures/faulty-fetch.ts";
 import { type Behaviour, serveFiles, type TestServer } from "../../fixtures/http-server.ts";
+import { Link } from "../../virtual/link.ts";
 
 const BIG = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7 + (i >> 8)) & 255);
 const PREFIX = 65536;
@@ -51,6 +52,20 @@ async function open(server: TestServer, hooks: SourceHooks, name = "big.bin"): P
   return opened;
 }
 
+/** The same answer with a body that cannot be read into a buffer of the reader's. */
+function plainBody({ body, status, headers }: Response): Response {
+  const reader = body?.getReader();
+  const plain = new ReadableStream<Uint8Array>({
+    pull: async (controller) => {
+      const next = await reader?.read();
+      if (next?.value) controller.enqueue(next.value);
+      else controller.close();
+    },
+  });
+  expect(() => plain.getReader({ mode: "byob" })).toThrow(TypeError);
+  return new Response(plain, { status, headers });
+}
+
 describe("a server that behaves", () => {
   test("one small range tells size and is kept; later reads ask for just what is missing", async () => {
     const server = await serve({});
@@ -75,6 +90,21 @@ describe("a server that behaves", () => {
     await expect(source.read(0.5, 2)).rejects.toThrow(SourceError);
     expect(server.requests).toHaveLength(1);
   });
+
+  test.each([
+    ["that fill a lent buffer", {}],
+    ["that make one for every chunk", { fetch: async (...asked) => plainBody(await fetch(...asked)) }],
+  ] satisfies [string, SourceHooks][])(
+    "bodies side by side, from streams %s, keep their bytes apart",
+    async (_, hooks) => {
+      const source = await open(await serve({ link: new Link({ latencyMs: 0, bytesPerSecond: 4e6 }) }), hooks);
+      const starts = Array.from({ length: 12 }, (_, i) => PREFIX + 3_000 * i);
+      const read = await Promise.all(starts.map((start) => source.read(start, 200_000)));
+      read.forEach((bytes, i) => {
+        expectEqualBytes(bytes, BIG.slice(starts[i], (starts[i] ?? 0) + 200_000));
+      });
+    },
+  );
 
   test("what is read belongs to the reader", async () => {
     const source = await open(await serve({}), {});
