@@ -15,6 +15,7 @@ export const MODES = {
   "next layer predicted": { ...BARE, runAhead: 0, extraGuesses: 0, prefetch: "next-layer" },
   "run ahead": { ...BARE, runAhead: 1000, extraGuesses: 0 },
   "run ahead, 4 guesses": { ...BARE, runAhead: 1000, extraGuesses: 4 },
+  "run ahead, 8 guesses": { ...BARE, runAhead: 1000, extraGuesses: 8 },
   "chosen by measurement": BARE,
   "chosen, with a RAM tier": { cache: false },
   "RAM tier and history": { cache: false, prefetch: "history" },

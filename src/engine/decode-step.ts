@@ -92,7 +92,10 @@ export async function finishStep(
       return { routing, bytes: bytes.slice(decodeRecordBytes(parts.sizes)), rounds };
     }
     const wants = wantedExperts(parts, bytes, routing, first, reach);
-    await fetchWanted(parts, runAhead, wants, reach, { signal, graceMs: runAhead.roundMs(moe.length - first) }, clock);
+    const guessed = rounds > 1 && first - from <= reach.layers ? reach : undefined;
+    const patience = { signal, graceMs: runAhead.roundMs(moe.length - first) };
+    const { missing, ms } = await fetchWanted(parts, runAhead, wants, reach, patience, clock);
+    runAhead.fetchTook(missing, ms, guessed);
     from = first;
     unhalt(parts);
     since = performance.now();
@@ -136,7 +139,7 @@ async function fetchWanted(
   reach: Reach,
   patience: Patience,
   clock: StepClock,
-): Promise<void> {
+): Promise<{ missing: number; ms: number }> {
   const missing = missingOf(wants, (moe, expert) => pager.isResident(moe, expert));
   for (const layer of new Set(wants.map(({ moe }) => moe))) {
     const guessed = wants.every(({ moe, guess }) => moe !== layer || guess);
@@ -146,8 +149,9 @@ async function fetchWanted(
   const start = performance.now();
   clock.until("compute", start);
   await pager.acquire(wants, patience);
-  runAhead.fetchTook(missing.length, performance.now() - start);
+  const ms = performance.now() - start;
   clock.fetched(pager.counts.placeMs - placeMs);
+  return { missing: missing.length, ms };
 }
 
 /** What the first missing layer demands, what it predicts for the next, and what the layers within reach seemed to want. */

@@ -25,6 +25,11 @@ const CHOOSE_EVERY = 8;
 /** Every so many choices one runs on to the end, by turns with each number of hints: what guesses are worth stays known. */
 const EXPLORE_EVERY = 16;
 
+/** Waits tell apart what few and many experts cost, which differs little on far links: they are remembered longer. */
+const WAIT_MEMORY = 0.98;
+/** What nobody has tried yet may be worth more than it seems. */
+const UNTRIED = 0.8;
+
 /** What a finished round says: it began at MoE layer `from` (-1: with the token), and missed at `missed` (or did not). */
 export interface RoundReport {
   readonly from: number;
@@ -33,10 +38,14 @@ export interface RoundReport {
   readonly guessed: Reach | undefined;
 }
 
-/** What was seen of layers: the chance that one misses, and how many experts are fetched for it. */
+/**
+ * What was seen of layers: the chance that one misses, how many experts are fetched for it, and the milliseconds that a miss
+ * then waits over the experts fetched. What a guessed layer lacks may be on its way, so that it waits less than others.
+ */
 class Seen {
   readonly miss: RunningMean;
   readonly experts: RunningMean;
+  readonly wait = new LinearCost(WAIT_MEMORY);
 
   constructor(miss: number, experts: number) {
     this.miss = new RunningMean(miss);
@@ -47,9 +56,8 @@ class Seen {
 export class RunAhead {
   readonly #numMoe: number;
   readonly #options: ReachOptions;
-  /** Milliseconds of a round over the MoE layers that it computed, and of a fetch over its experts. */
+  /** Milliseconds of a round over the MoE layers that it computed. */
   readonly #round = new LinearCost();
-  readonly #fetch = new LinearCost();
   /** Layers that nobody guessed, and guessed ones by their number of hints. Begun with what the default model showed. */
   readonly #unguessed = new Seen(0.7, 4);
   readonly #guessed = new Map<number, Seen>();
@@ -82,9 +90,9 @@ export class RunAhead {
     return this.#round.at(layers);
   }
 
-  /** Of a fetch of `experts` so many milliseconds were waited for. */
-  fetchTook(experts: number, ms: number): void {
-    if (experts > 0) this.#fetch.add(experts, ms);
+  /** A layer missed that nobody had guessed, or that was `guessed` at this reach: so long the fetch was waited for. */
+  fetchTook(experts: number, ms: number, guessed: Reach | undefined): void {
+    if (experts > 0) this.#seen(guessed).wait.add(experts, ms);
   }
 
   /** Experts that were not there of one layer's wants: certain ones, or guesses with so many hints. */
@@ -115,13 +123,13 @@ export class RunAhead {
       return { layers: layers.at(-1) ?? 0, hints: hints[(this.#choices / EXPLORE_EVERY) % hints.length] ?? 0 };
     }
     const candidates = layers.flatMap((reach) => hints.map((count) => ({ layers: reach, hints: count })));
-    const costs = candidates.map((reach) => this.tokenCost(reach));
+    const costs = candidates.map((reach) => this.tokenCost(reach) * (this.#isTried(reach) ? 1 : UNTRIED));
     return candidates[costs.indexOf(Math.min(...costs))] ?? this.#reach;
   }
 
   /**
    * Expected milliseconds of one token at this reach: walks the MoE layers with the chance that each misses, which is
-   * smaller within reach of the last miss, and charges a miss with the void layers, the fetch and the round trip.
+   * smaller within reach of the last miss, and charges a miss with the void layers, the wait and the round trip.
    */
   tokenCost(reach: Reach): number {
     const guessed = this.#seen(reach);
@@ -133,16 +141,22 @@ export class RunAhead {
     for (let moe = this.#numMoe - 1; moe >= 0; moe--) {
       const voided = Math.min(reach.layers, this.#numMoe - 1 - moe);
       const experts = unguessed.experts.value + voided * guessed.experts.value;
-      const missMs = voided * layerMs + this.#round.intercept + this.#fetch.at(experts) + (costs[1] ?? 0);
+      const againMs = voided * layerMs + this.#round.intercept + (costs[1] ?? 0);
       const next = new Float64Array(far + 1);
       for (let back = 1; back <= far; back++) {
-        const chance = (back < far ? guessed : unguessed).miss.value;
+        const layer = back < far ? guessed : unguessed;
+        const missMs = againMs + (layer.wait.isEmpty ? unguessed : layer).wait.at(experts);
+        const chance = layer.miss.value;
         const cleanMs = costs[Math.min(back + 1, far)] ?? 0;
         next[back] = layerMs + chance * missMs + (1 - chance) * cleanMs;
       }
       costs = next;
     }
     return this.#round.intercept + (costs[far] ?? 0);
+  }
+
+  #isTried(reach: Reach): boolean {
+    return reach.layers === 0 || !this.#seen(reach).wait.isEmpty;
   }
 
   #seen(guess: Reach | undefined): Seen {

@@ -1,6 +1,6 @@
 /** Running estimates in which old measurements fade. */
 
-/** Weight that a measurement keeps when the next one comes. */
+/** Weight that a measurement keeps when the next one comes, where nothing else is said. */
 const MEMORY = 0.95;
 
 /** A mean, begun with a guess. */
@@ -18,18 +18,28 @@ export class RunningMean {
 
 /** Least squares of cost = intercept + slope * amount, neither below zero. */
 export class LinearCost {
+  readonly #memory: number;
   #weight = 0;
   #x = 0;
   #y = 0;
   #xx = 0;
   #xy = 0;
 
+  constructor(memory = MEMORY) {
+    this.#memory = memory;
+  }
+
+  /** Nothing was measured yet. */
+  get isEmpty(): boolean {
+    return this.#weight === 0;
+  }
+
   add(x: number, y: number): void {
-    this.#weight = MEMORY * this.#weight + 1;
-    this.#x = MEMORY * this.#x + x;
-    this.#y = MEMORY * this.#y + y;
-    this.#xx = MEMORY * this.#xx + x * x;
-    this.#xy = MEMORY * this.#xy + x * y;
+    this.#weight = this.#memory * this.#weight + 1;
+    this.#x = this.#memory * this.#x + x;
+    this.#y = this.#memory * this.#y + y;
+    this.#xx = this.#memory * this.#xx + x * x;
+    this.#xy = this.#memory * this.#xy + x * y;
   }
 
   get slope(): number {
