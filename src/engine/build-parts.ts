@@ -52,7 +52,8 @@ export async function buildParts(
     const read: PagedLayer["read"] = (expert, how) => ram.read(layer, expert, how);
     const raise = (expert: number): void => options.raiseExpert?.(layer, expert);
     const atHand = (expert: number) => ram.peek(layer, expert);
-    return { layer, numExperts, geometry, read, raise, atHand };
+    const done: PagedLayer["done"] = (bytes) => ram.done(bytes);
+    return { layer, numExperts, geometry, read, raise, done, atHand };
   });
   const ropeFactors =
     spec.ropeFactors === undefined ? undefined : await weights.readVector("ropeFactors", options.signal);

@@ -7,12 +7,15 @@ import type { EmbedShard } from "../kernels/embed.ts";
 import type { ModelSpec } from "../models/spec.ts";
 import { digest, toHex } from "../tiers/digest.ts";
 import { alignUp } from "../util/math.ts";
+import { freeBytes } from "../util/owners.ts";
 import { type MatrixLayout, matrixLayout, rowAlignment } from "../weights/layout.ts";
 import type { TensorRef, WeightMap } from "../weights/weight-map.ts";
 import { padded } from "./scratch.ts";
 
 /** A piece of a matrix is at most this large: while it is read and uploaded, it is in memory several times over. */
 const MAX_SHARD_BYTES = 32 * 2 ** 20;
+/** Pieces of several matrices are read at the same time while they are no more than this together. */
+const PARALLEL_BYTES = 48 * 2 ** 20;
 
 /** A matrix as one or more runs of rows, each in a buffer of its own. */
 export type DeviceMatrix = readonly EmbedShard[];
@@ -111,10 +114,23 @@ export async function loadDeviceWeights(
     if (shape.length === 1) into.add(ref, await loadVector(gpu, weights, ref, signal, onBytes, into));
     else into.add(ref, await loadMatrix(gpu, weights, ref, signal, onBytes, into));
   };
-  for (let first = 0; first < weights.dense.length; first += PARALLEL_TENSORS) {
-    await Promise.all(weights.dense.slice(first, first + PARALLEL_TENSORS).map(load));
-  }
+  for (const some of sideBySide(weights)) await Promise.all(some.map(load));
   return into;
+}
+
+/** The dense tensors in runs that are read at the same time. */
+function sideBySide(weights: WeightMap): WeightMap["dense"][number][][] {
+  const runs: WeightMap["dense"][number][][] = [];
+  let bytes = 0;
+  for (const tensor of weights.dense) {
+    const own = tensor.shape.length === 1 ? 0 : Math.min(weights.matrix(tensor.ref).words * 4, MAX_SHARD_BYTES);
+    const last = runs.at(-1);
+    const fits = last && last.length < PARALLEL_TENSORS && bytes + own <= PARALLEL_BYTES;
+    if (fits) last.push(tensor);
+    else runs.push([tensor]);
+    bytes = fits ? bytes + own : own;
+  }
+  return runs;
 }
 
 const PARALLEL_TENSORS = 6; // what browsers give one HTTP/1.1 host
@@ -155,6 +171,7 @@ async function loadMatrix(
     const make = () => gpu.ledger.create("dense", label, bytes.byteLength, STORAGE_USAGE);
     const buffer = known?.[shards.length]?.buffer ?? (await gpu.ledger.checked(label, make));
     gpu.queue.write(buffer, 0, bytes);
+    freeBytes(bytes);
     onBytes(buffer.bytes);
     shards.push({ dtype: layout.dtype, rows, quadsPerRow: layout.quadsPerRow, rowStart, buffer });
   }

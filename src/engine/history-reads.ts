@@ -65,7 +65,8 @@ export class HistoryReads {
     this.#ram
       .read(layer, expert, { signal: this.#stop.signal, priority: "background" })
       .then(
-        () => {
+        (bytes) => {
+          this.#ram.done(bytes);
           this.counts.historyReads += 1;
           this.#ahead[moe]?.add(expert);
         },

@@ -5,6 +5,7 @@
 import { FormatError } from "../errors.ts";
 import type { ByteSource } from "../sources/byte-source.ts";
 import { humanBytes } from "../util/math.ts";
+import { shortText } from "../util/short-text.ts";
 
 /**
  * Bytes loaded at a time, doubling from the first to the most: a small header costs little more than itself, one with a
@@ -134,8 +135,8 @@ export class HeaderCursor {
 
   /** The next `length` bytes as UTF-8; malformed sequences become U+FFFD. */
   text(length: number): string {
-    const value = this.decoder.decode(this.loaded.subarray(this.at, this.at + length));
+    const bytes = this.loaded.subarray(this.at, this.at + length);
     this.at += length;
-    return value;
+    return shortText(bytes) ?? this.decoder.decode(bytes);
   }
 }

@@ -28,6 +28,8 @@ export interface PagedLayer extends SlottedLayer {
   readonly read: (expert: number, options: ExpertReadOptions) => Promise<Uint8Array<ArrayBuffer>>;
   /** Makes a guess that is being read as urgent as a demand. */
   readonly raise?: (expert: number) => void;
+  /** Told of bytes that `read` gave and that are in their slot now. */
+  readonly done?: (bytes: Uint8Array<ArrayBuffer>) => void;
 }
 
 /** How long `acquire` waits. */
@@ -201,10 +203,12 @@ export class Pager {
 
   async #load({ moe, expert, guess }: MissingExpert, until: AbortSignal): Promise<void> {
     const priority = guess ? "guess" : "demand";
-    const bytes = await this.#layerOf(moe).read(expert, { signal: until, priority });
+    const layer = this.#layerOf(moe);
+    const bytes = await layer.read(expert, { signal: until, priority });
     if (guess) throwIfAborted(until); // nobody may count on its coming any more
     const came = performance.now();
     this.#place(moe, expert, guess, bytes);
+    layer.done?.(bytes);
     if (this.#stalled) this.counts.placeMs += performance.now() - came; // a late guess delays nobody
   }
 

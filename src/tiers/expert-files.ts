@@ -89,7 +89,8 @@ export class ExpertFiles {
     }
     const id = first + expert;
     this.#reads.set([(this.#reads[id] ?? 0) + 1], id);
-    return packExpert(table.layout, await this.#files.readGroup(this.#rangesOf(table, expert), id + 1, options));
+    const pack = (parts: Uint8Array[]): Uint8Array<ArrayBuffer> => packExpert(table.layout, parts);
+    return this.#files.readGroup(this.#rangesOf(table, expert), id + 1, options, pack);
   };
 
   /** Makes an expert that is being fetched as urgent as a demand. */
@@ -135,7 +136,8 @@ export class ExpertFiles {
       for (const { table, expert, group } of this.#byWorth()) {
         if (cache.holds(group)) continue;
         const refusals = cache.counts.cacheRefusals;
-        await this.#files.readGroup(this.#rangesOf(table, expert), group, { priority: "background", signal });
+        const background = { priority: "background", signal } as const;
+        await this.#files.readGroup(this.#rangesOf(table, expert), group, background, () => {}); // into the cache
         if (cache.counts.cacheRefusals === refusals && cache.disabled === "") continue;
         this.fillState = "full";
         return;

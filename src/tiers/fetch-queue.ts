@@ -4,6 +4,7 @@
  */
 import type { ByteSource } from "../sources/byte-source.ts";
 import { abortError, throwIfAborted } from "../util/abort.ts";
+import { Owners } from "../util/owners.ts";
 import { CONNECTIONS, LaneCount, type Run } from "./lanes.ts";
 import type { ReadOptions, ReadPriority } from "./read-expert.ts";
 
@@ -59,6 +60,7 @@ export class FetchQueue {
   onIdle: (() => void) | undefined;
   #tasks: Task[] = [];
   readonly #lanes = new LaneCount();
+  readonly #owners = new Owners();
   #pumping = false;
 
   /** Whether anything but background work is waiting or under way. */
@@ -67,7 +69,8 @@ export class FetchQueue {
   }
 
   /**
-   * The bytes of `range`. They may be a view that others were given too: not to be changed, nor transferred.
+   * The bytes of `range`. They may be a view that others were given too: not to be changed, nor transferred. The reader may
+   * tell by `done` when it needs them no more.
    * @throws SourceError as the source does; `AbortError` when the signal fires, after the read has ended unless others
    *   still wait for it.
    */
@@ -81,6 +84,11 @@ export class FetchQueue {
       task.waiters.add(waiter);
       this.#schedule();
     });
+  }
+
+  /** A reader is done with what `fetch` gave it. Bytes that nobody has any more are empty from then on. */
+  done(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#owners.done(bytes);
   }
 
   /** What lies within `range` and waits is as urgent as a demand from now on. */
@@ -188,9 +196,10 @@ export class FetchQueue {
     try {
       const bytes = await first.source.read(start, end - start, request.stop.signal);
       this.#lanes.ended(request.run, bytes.length);
-      this.#settle(request, (waiter, { offset, length }) =>
-        waiter.resolve(bytes.subarray(offset - start, offset - start + length)),
-      );
+      this.#settle(request, (waiter, { offset, length }) => {
+        this.#owners.add(bytes);
+        waiter.resolve(bytes.subarray(offset - start, offset - start + length));
+      });
     } catch (error) {
       this.#lanes.ended(request.run);
       this.#settle(request, (waiter) => waiter.reject(error));

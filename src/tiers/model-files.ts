@@ -6,6 +6,7 @@ import { SourceError } from "../errors.ts";
 import type { ByteSource, FileSet } from "../sources/byte-source.ts";
 import { checkRange } from "../sources/check-range.ts";
 import { throwIfAborted } from "../util/abort.ts";
+import { freeBytes } from "../util/owners.ts";
 import type { FileIdentity } from "./cache-meta.ts";
 import { digest, toHex } from "./digest.ts";
 import type { FetchQueue } from "./fetch-queue.ts";
@@ -76,17 +77,27 @@ export class ModelFiles {
   /** Exactly the bytes of `range`, freshly owned by the caller. */
   async read(range: FileRange, options: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
     checkRange(range.file.origin.label, range.file.identity.size, range.offset, range.length);
-    const [bytes] = await this.#readAll([range], 0, options);
-    return bytes ?? new Uint8Array(0);
+    const { parts, letGo } = await this.#readAll([range], 0, options);
+    letGo(); // of a file that is no expert's the parts are copies
+    return parts[0] ?? new Uint8Array(0);
   }
 
-  /** The bytes of all ranges of expert number `group`, from 1. Others may have them too: they are not to be changed. */
-  async readGroup(
+  /**
+   * What `use` makes of the bytes of all ranges of expert number `group`, from 1. Others may have them too: they are not to
+   * be changed, and when `use` has returned they are gone.
+   */
+  async readGroup<T>(
     ranges: readonly FileRange[],
     group: number,
     options: ReadOptions,
-  ): Promise<Uint8Array<ArrayBuffer>[]> {
-    return this.#readAll(ranges, group, options);
+    use: (parts: Uint8Array<ArrayBuffer>[]) => T,
+  ): Promise<T> {
+    const { parts, letGo } = await this.#readAll(ranges, group, options);
+    try {
+      return use(parts);
+    } finally {
+      letGo();
+    }
   }
 
   /** Makes fetches of the blocks of `ranges` as urgent as demands. */
@@ -104,9 +115,10 @@ export class ModelFiles {
     ranges: readonly FileRange[],
     group: number,
     options: ReadOptions,
-  ): Promise<Uint8Array<ArrayBuffer>[]> {
+  ): Promise<{ parts: Uint8Array<ArrayBuffer>[]; letGo: () => void }> {
     const pieces = cut(ranges, group);
     const parts: (Uint8Array<ArrayBuffer> | undefined)[] = ranges.map(() => undefined);
+    const came: (() => void)[] = [];
     const put = (bytes: Uint8Array<ArrayBuffer>, { range, at }: Piece): void => {
       const length = ranges[range]?.length ?? 0;
       // An expert is packed and let go of: what came for it in one piece need not be copied first.
@@ -120,27 +132,43 @@ export class ModelFiles {
       const found = await this.#cache?.get(window.map(({ key }) => key));
       window.forEach((piece, i) => {
         const bytes = found?.[i];
-        if (bytes) put(bytes, piece);
-        else fetches.push(this.#fetch(piece, options).then((fetched) => put(fetched, piece)));
+        if (bytes) {
+          put(bytes, piece);
+          came.push(() => freeBytes(bytes)); // with the blocks beside it: they came in one read
+        } else {
+          fetches.push(
+            this.#fetch(piece, options).then(({ bytes: fetched, letGo }) => {
+              put(fetched, piece);
+              came.push(letGo);
+            }),
+          );
+        }
       });
       for (const fetching of fetches) fetching.catch(() => {}); // `allEnded` tells, but it may fail before that listens
     }
     if (fetches.length === 0 && group !== 0 && this.#cache) this.diskHits += 1;
     await allEnded(fetches);
     throwIfAborted(options.signal);
-    return parts.map((bytes) => bytes ?? new Uint8Array(0));
+    const letGo = (): void => {
+      for (const goes of came) goes();
+    };
+    return { parts: parts.map((bytes) => bytes ?? new Uint8Array(0)), letGo };
   }
 
   /** Whoever waits for an expert does not wait for its storing too. Other readers do, so that what is unstored stays little. */
-  async #fetch({ file, key, place }: Piece, options: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
+  async #fetch(
+    { file, key, place }: Piece,
+    options: ReadOptions,
+  ): Promise<{ bytes: Uint8Array<ArrayBuffer>; letGo: () => void }> {
     const { offset, length, group } = key;
     const bytes = await this.#queue.fetch({ source: file.origin, offset, length }, options);
+    const done = (): void => this.#queue.done(bytes);
     const storing = this.#cache?.put(key, bytes, place);
-    if (!storing) return bytes;
+    if (!storing) return { bytes, letGo: done };
     this.#storing.add(storing);
     const stored = storing.finally(() => this.#storing.delete(storing));
     if (group === 0 || options.priority === "background") await stored;
-    return bytes;
+    return { bytes, letGo: () => void stored.then(done, () => {}) };
   }
 
   /** Whether the server still has the file that the cache knows. Without an answer it is taken to be so. */

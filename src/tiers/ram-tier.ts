@@ -2,9 +2,10 @@
  * The RAM tier: expert records in slot layout that were read once and may be wanted again when their slot has gone to
  * another. It is inclusive: an expert in a slot may be held here too. Letting those leave first was measured by replay
  * of routing traces and lost (gpt-oss-20b, slots for 20 % and RAM for 25 % of the experts: 23 % hits for 40 %), since an
- * expert that has just lost its slot is the likeliest to be asked for. Records are plain buffers that nobody writes to;
- * one that leaves is dropped.
+ * expert that has just lost its slot is the likeliest to be asked for. Records are plain buffers that nobody writes to.
+ * One that leaves gives its memory back at once, if its readers said that they are done with it.
  */
+import { Owners } from "../util/owners.ts";
 import type { ReadExpert } from "./read-expert.ts";
 
 /** Reads lose half their weight while so many times the held records were read. Flat from 4 to 64 in the same replay. */
@@ -32,15 +33,19 @@ export class RamTier {
   readonly #below: ReadExpert;
   readonly #budgetBytes: number;
   readonly #held = new Map<number, Held>();
+  readonly #owners = new Owners();
   #reads = 0;
 
-  /** @param budgetBytes most bytes held; 0 holds nothing and passes every read on to `below`. */
+  /**
+   * @param below gives records that nobody else has.
+   * @param budgetBytes most bytes held; 0 holds nothing and passes every read on to `below`.
+   */
   constructor(below: ReadExpert, budgetBytes: number) {
     this.#below = below;
     this.#budgetBytes = budgetBytes;
   }
 
-  /** The expert from here, else from below, then kept here. */
+  /** The expert from here, else from below, then kept here. The reader may tell by `done` when it needs the bytes no more. */
   readonly read: ReadExpert = async (layer, expert, options) => {
     options.signal?.throwIfAborted();
     const key = layer * LAYER_STRIDE + expert;
@@ -51,12 +56,19 @@ export class RamTier {
       held.lastUse = this.#reads;
       this.counts.ramHits += 1;
       this.counts.ramBytes += held.bytes.byteLength;
+      this.#owners.add(held.bytes);
       return held.bytes;
     }
     const bytes = await this.#below(layer, expert, options);
+    this.#owners.add(bytes);
     this.#keep(key, bytes);
     return bytes;
   };
+
+  /** A reader is done with what `read` gave it. Bytes that nobody has any more are empty from then on. */
+  done(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#owners.done(bytes);
+  }
 
   /** Which experts of `layer` are held, in no order. */
   heldOf(layer: number): number[] {
@@ -77,14 +89,14 @@ export class RamTier {
 
   /** Drops every record. */
   clear(): void {
-    this.#held.clear();
-    this.counts.ramHeldBytes = 0;
+    for (const key of [...this.#held.keys()]) this.#drop(key);
   }
 
   #keep(key: number, bytes: Uint8Array<ArrayBuffer>): void {
     if (bytes.byteLength > this.#budgetBytes || this.#held.has(key)) return;
     while (this.counts.ramHeldBytes + bytes.byteLength > this.#budgetBytes) this.#dropOne();
     this.#held.set(key, { bytes, uses: 1, lastUse: this.#reads });
+    this.#owners.add(bytes);
     this.counts.ramHeldBytes += bytes.byteLength;
   }
 
@@ -98,8 +110,15 @@ export class RamTier {
       victim = key;
       lowest = score;
     }
-    this.counts.ramHeldBytes -= this.#held.get(victim)?.bytes.byteLength ?? 0;
-    this.#held.delete(victim);
+    this.#drop(victim);
+  }
+
+  #drop(key: number): void {
+    const held = this.#held.get(key);
+    if (!held) return;
+    this.#held.delete(key);
+    this.counts.ramHeldBytes -= held.bytes.byteLength;
+    this.#owners.done(held.bytes);
   }
 
   #decayed({ uses, lastUse }: Held): number {

@@ -7,6 +7,7 @@ import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
 import { BLOCKS, isPlain, type PlainDType } from "../formats/dtype.ts";
 import type { TensorNames } from "../models/family.ts";
 import type { ModelSpec } from "../models/spec.ts";
+import { freeBytes } from "../util/owners.ts";
 import { type ExpectedTensor, expectedDense, type Shape, type TensorRef } from "./expected.ts";
 import { buildExpertTable, type ExpertTable, packExpert, type SlotLayout } from "./expert-table.ts";
 import { type MatrixLayout, matrixLayout } from "./layout.ts";
@@ -102,6 +103,7 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
       const some = matrixLayout(layout.dtype, rowCount, layout.cols);
       const packed = new Uint8Array(some.words * 4);
       packMatrix(some, packing, stored, packed);
+      for (const part of stored) freeBytes(part);
       return packed;
     },
     readVector: async (ref, signal) => {
@@ -114,7 +116,10 @@ export function createWeightMap(checkpoint: Checkpoint, spec: ModelSpec, names: 
     expertRanges: rangesOf,
     readExpert: async (layer, expert, signal) => {
       const ranges = rangesOf(layer, expert);
-      return packExpert(tableOf(layer).layout, await readRanges(checkpoint.shards, ranges, signal));
+      const stored = await readRanges(checkpoint.shards, ranges, signal);
+      const packed = packExpert(tableOf(layer).layout, stored);
+      for (const part of stored) freeBytes(part);
+      return packed;
     },
     checkSkipped: (signal) => checkSkipped(checkpoint, skipped, signal),
   };

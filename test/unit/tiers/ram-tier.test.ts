@@ -19,6 +19,39 @@ function setUp(records: number) {
   return { ram, below };
 }
 
+describe("memory that nobody has any more", () => {
+  test("is given back when the last reader is done and the tier has dropped the record, whichever comes last", async () => {
+    const { ram } = setUp(1);
+    const [first, again] = [await ram.read(0, 0, demand), await ram.read(0, 0, demand)];
+    const other = await ram.read(0, 1, demand); // 0 leaves, in the hands of two readers
+    ram.done(first);
+    expect(first).toEqual(contentOf(0, 0));
+    ram.done(again);
+    expect(first.length).toBe(0);
+    ram.done(other);
+    expect(other).toEqual(contentOf(0, 1)); // held
+    await ram.read(0, 2, demand);
+    expect(other.length).toBe(0);
+  });
+
+  test("is given back at once where nothing is held", async () => {
+    const { ram } = setUp(0);
+    const bytes = await ram.read(0, 0, demand);
+    expect(bytes).toEqual(contentOf(0, 0));
+    ram.done(bytes);
+    expect(bytes.length).toBe(0);
+  });
+
+  test("is left to a reader who says nothing", async () => {
+    const { ram } = setUp(1);
+    const bytes = await ram.read(0, 0, demand);
+    ram.done(await ram.read(0, 1, demand));
+    ram.clear();
+    expect(ram.counts.ramHeldBytes).toBe(0);
+    expect(bytes).toEqual(contentOf(0, 0));
+  });
+});
+
 describe("the RAM tier", () => {
   test("answers what it read before, and counts it", async () => {
     const { ram, below } = setUp(2);
