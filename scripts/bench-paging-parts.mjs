@@ -24,7 +24,12 @@ export const MODES = {
 /** Tokens generated at which the cold start is looked at, and those between two runs of a cost. */
 const COLD_AT = { tales: [1, 2, 5, 10, 25, 50, 100], l12: [1, 2, 4, 8, 16, 32, 64, 100] };
 
+/** Predicting the next layer takes a little beside what the plan knows: no mode is to have a slot less for it. */
+const PREDICTION_BYTES = 4096;
+
+/** Budget that leaves slots for `share` of the experts, or for as many as one token takes. */
 export const budgetFor = (/** @type {Record<string, number>} */ plan, /** @type {number} */ share) =>
+  PREDICTION_BYTES +
   Math.max(plan.minBudgetBytes ?? 0, Math.floor((plan.fullBudgetBytes ?? 0) - (plan.expertBytes ?? 0) * (1 - share)));
 
 /**

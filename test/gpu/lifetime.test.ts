@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LoadOptions, ModelWarning } from "../../src/client/types.ts";
 import { FormatError, inspectModel, loadModel, type Model, type Session } from "../../src/index.ts";
 import { createRandom } from "../reference/compare.ts";
-import { MISHAPS, type Mishap } from "./mishaps.ts";
+import { HOLDS, MISHAPS, type Mishap } from "./mishaps.ts";
 
 const CONTEXT = 48;
 const PROMPT = [5, 266, 17, 90, 201, 44, 44, 8];
@@ -16,6 +16,14 @@ const SOON_MS = 8000;
 
 const channel = new BroadcastChannel(MISHAPS);
 const happens = (mishap: Mishap) => channel.postMessage(mishap);
+/** `mishap` from now on. */
+async function holds(mishap: Mishap): Promise<void> {
+  const held = new Promise((resolve) => {
+    channel.onmessage = ({ data }) => data === HOLDS && resolve(undefined);
+  });
+  happens(mishap);
+  await held;
+}
 const warnings: ModelWarning[] = [];
 const options: LoadOptions = {
   contextLength: CONTEXT,
@@ -114,7 +122,7 @@ describe("an abort", () => {
     for (const [name, task] of Object.entries(tasks)) {
       await generated(2);
       const stop = new AbortController();
-      happens("hang");
+      await holds("hang");
       // What fetches nothing itself waits behind a step that hangs.
       const ahead = new AbortController();
       const fetches = ["prefill", "generate", "embed"].includes(name);
@@ -128,7 +136,7 @@ describe("an abort", () => {
       expect(performance.now() - start, name).toBeLessThan(SOON_MS);
       ahead.abort();
       await first;
-      happens("flow");
+      await holds("flow");
     }
     expect({ ...(await model.stats()).gpuBytes, staging: 0 }).toEqual(sound);
     expect(await generated(8)).toEqual(greedy);

@@ -4,6 +4,8 @@
  */
 export const MISHAPS = "octavo-mishaps";
 export type Mishap = "hang" | "flow" | "break";
+/** What the worker answers when a mishap holds: on a fast device a read can end before the word has come. */
+export const HOLDS = "holds";
 
 if (typeof document === "undefined") {
   let hanging = location.hash === "#hang";
@@ -30,8 +32,10 @@ if (typeof document === "undefined") {
     };
     return adapter;
   };
-  new BroadcastChannel(MISHAPS).onmessage = ({ data }: MessageEvent<Mishap>) => {
+  const channel = new BroadcastChannel(MISHAPS);
+  channel.onmessage = ({ data }: MessageEvent<Mishap>) => {
     if (data === "break") device?.destroy();
     else hanging = data === "hang";
+    channel.postMessage(HOLDS);
   };
 }
