@@ -128,6 +128,8 @@ export async function openBarePage(url, args = []) {
     return {
       /** Of the browser. */
       pid: browser.pid ?? 0,
+      /** Its folder, which goes with it. */
+      profile,
       goto,
       /** @param {string} expression @returns {Promise<any>} its value, or what its promise resolves to */
       evaluate: async (expression) => {

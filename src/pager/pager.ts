@@ -28,7 +28,7 @@ export interface PagedLayer extends SlottedLayer {
   readonly read: (expert: number, options: ExpertReadOptions) => Promise<Uint8Array<ArrayBuffer>>;
   /** Makes a guess that is being read as urgent as a demand. */
   readonly raise?: (expert: number) => void;
-  /** Told of bytes that `read` gave and that are in their slot now. */
+  /** Told of bytes that `read` gave and that are no longer needed. */
   readonly done?: (bytes: Uint8Array<ArrayBuffer>) => void;
 }
 
@@ -205,11 +205,14 @@ export class Pager {
     const priority = guess ? "guess" : "demand";
     const layer = this.#layerOf(moe);
     const bytes = await layer.read(expert, { signal: until, priority });
-    if (guess) throwIfAborted(until); // nobody may count on its coming any more
-    const came = performance.now();
-    this.#place(moe, expert, guess, bytes);
-    layer.done?.(bytes);
-    if (this.#stalled) this.counts.placeMs += performance.now() - came; // a late guess delays nobody
+    try {
+      if (guess) throwIfAborted(until); // nobody may count on its coming any more
+      const came = performance.now();
+      this.#place(moe, expert, guess, bytes);
+      if (this.#stalled) this.counts.placeMs += performance.now() - came; // a late guess delays nobody
+    } finally {
+      layer.done?.(bytes);
+    }
   }
 
   /** Another `tokens` tokens are being computed: the clock of the policies goes on. */

@@ -208,7 +208,7 @@ function chunksOf(body: ReadableStream<Uint8Array>): () => Promise<Uint8Array | 
     const { done, value } = await reader.read(new Uint8Array(buffer));
     if (value) buffer = value.buffer; // the stream took the old one and gave its memory back under a new name
     if (!done) return value;
-    if (idleBuffers.length < MOST_IDLE) idleBuffers.push(buffer);
+    if (buffer.byteLength > 0 && idleBuffers.length < MOST_IDLE) idleBuffers.push(buffer);
     return undefined;
   };
 }

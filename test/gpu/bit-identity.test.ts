@@ -167,6 +167,33 @@ describe("base-f32: 16 experts, top-4", () => {
     });
   });
 
+  it.each([0, 1 << 24])(
+    "same bits when experts give their memory back, with %i bytes of RAM tier",
+    async (ramBudgetBytes) => {
+      const read: Uint8Array[] = [];
+      const { weights, spec } = base.model;
+      const noting: OpenedModel = {
+        spec,
+        weights: {
+          ...weights,
+          readExpert: async (layer, expert, signal) => {
+            const bytes = await weights.readExpert(layer, expert, signal);
+            read.push(bytes);
+            return bytes;
+          },
+        },
+      };
+      await withEngine({ ...base, model: noting }, 0, { ramBudgetBytes }, async (engine) => {
+        const session = await engine.createSession(CONTEXT);
+        expect(difference(await answer(session, base.prompt, STEPS), base.expected)).toBe("");
+        await engine.setBudget(budgetFor(base.plan, 0)); // waits for late guesses
+        expect(read.length).toBeGreaterThan(3 * 4);
+        const there = read.filter(({ length }) => length > 0).reduce((sum, { length }) => sum + length, 0);
+        expect(there).toBe(engine.stats().ramHeldBytes);
+      });
+    },
+  );
+
   it("same bits when the budget changes in the middle of an answer", async () => {
     await withEngine(base, 1, { ramBudgetBytes: 1 << 24 }, async (engine, full) => {
       const session = await engine.createSession(CONTEXT);

@@ -28,6 +28,7 @@ interface Setup {
 function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", read, near = [] }: Setup = {}) {
   const fake = fakeGpu();
   const reads: string[] = [];
+  const done: number[] = [];
   const raised: number[] = [];
   const geometry = slabGeometry(SLOT_BYTES, NUM_EXPERTS, 2, bindingBytes);
   const paged = Array.from({ length: layers }, (_, i): PagedLayer => {
@@ -38,7 +39,8 @@ function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", 
     };
     const raise = (expert: number) => raised.push(expert);
     const atHand = (expert: number) => (near.includes(expert) ? expertBytes(layer, expert) : undefined);
-    return { layer, numExperts: NUM_EXPERTS, geometry, read: readExpert, raise, atHand };
+    const isDone: PagedLayer["done"] = (bytes) => void done.push(bytes.length);
+    return { layer, numExperts: NUM_EXPERTS, geometry, read: readExpert, raise, done: isDone, atHand };
   });
   const pager = new Pager(fake.gpu, paged, policy, slots);
   const resident = (moe = 0) => {
@@ -68,7 +70,7 @@ function setUp({ slots = 3, layers = 1, bindingBytes = 1 << 20, policy = "lru", 
     pager.advance(1);
     pager.touch(0, new Map(experts.map((expert) => [expert, { count: 1, back: 0 }])));
   };
-  return { ...fake, pager, reads, raised, resident, expectSound, demand, guess, use };
+  return { ...fake, pager, reads, done, raised, resident, expectSound, demand, guess, use };
 }
 
 describe("acquire", () => {
@@ -112,6 +114,14 @@ describe("acquire", () => {
     const { pager, reads, guess, demand } = setUp({ layers: 2, slots: 4 });
     await pager.acquire([guess([1, 2], 1), demand([5, 6], 0), guess([7], 0)]);
     expect(reads).toEqual(["0:5", "0:6", "1:1", "1:2", "0:7"]);
+  });
+
+  test("what was read is told as no longer needed, in a slot or not", async () => {
+    const { pager, reads, done, demand, guess } = setUp({ slots: 2 });
+    await pager.acquire([demand([0, 1]), guess([2])]);
+    expect(pager.counts).toMatchObject({ prefetchesWasted: 1, expertsFetched: 2 });
+    expect(reads).toHaveLength(3);
+    expect(done).toEqual([SLOT_BYTES, SLOT_BYTES, SLOT_BYTES]);
   });
 
   test("a guess finds no slot when all of them are wanted: dropped and counted", async () => {
