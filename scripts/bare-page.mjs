@@ -31,7 +31,7 @@ const LAST_WORDS = 2000;
  */
 function connect(browser, onEvent) {
   const [, , said, commands, answers] = browser.stdio;
-  /** @type {Map<number, { resolve: (result: Fields) => void, reject: (error: Error) => void }>} */
+  /** @type {Map<number, { sessionId?: string, resolve: (result: Fields) => void, reject: (error: Error) => void }>} */
   const waiting = new Map();
   let nextId = 1;
   let rest = "";
@@ -65,15 +65,24 @@ function connect(browser, onEvent) {
    * @param {string} method @param {Fields} [params] @param {string} [sessionId]
    * @returns {Promise<Fields>}
    */
-  return (method, params = {}, sessionId) =>
+  const send = (method, params = {}, sessionId) =>
     new Promise((resolve, reject) => {
       if (ended) return reject(ended);
       const id = nextId++;
-      waiting.set(id, { resolve, reject });
+      waiting.set(id, { ...(sessionId ? { sessionId } : {}), resolve, reject });
       /** @type {import("node:stream").Writable} */ (commands).write(
         `${JSON.stringify({ id, method, params, sessionId })}\0`,
       );
     });
+  /** What was asked of a session that has gone is never answered. */
+  const gone = (/** @type {string} */ sessionId) => {
+    for (const [id, asked] of waiting) {
+      if (asked.sessionId !== sessionId) continue;
+      waiting.delete(id);
+      asked.reject(new Error("the worker has ended"));
+    }
+  };
+  return { send, gone };
 }
 
 /**
@@ -85,14 +94,22 @@ export async function openBarePage(url, args = []) {
   const profile = mkdtempSync(join(tmpdir(), "octavo-chromium-"));
   const flags = [...CHROMIUM_ARGS, ...ARGS, ...args, `--user-data-dir=${profile}`, "about:blank"];
   const browser = spawn(ensureChromium(), flags, { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] });
-  /** Sessions of the workers that live, whoever started them. @type {Set<string>} */
-  const workers = new Set();
+  /** Sessions of the workers that live, each with that of whoever started it. @type {Map<string, string>} */
+  const workers = new Map();
+  /** A worker's own workers end with it, and nobody tells. */
+  const removeWorker = (/** @type {string} */ removed) => {
+    workers.delete(removed);
+    gone(removed);
+    for (const [worker, parent] of workers) if (parent === removed) removeWorker(worker);
+  };
   /** @type {(() => void) | undefined} */
   let onLoad;
-  const send = connect(browser, ({ method, params }) => {
+  const { send, gone } = connect(browser, ({ method, params, sessionId = "" }) => {
     if (method === "Page.loadEventFired") onLoad?.();
-    if (method === "Target.attachedToTarget" && params.targetInfo.type === "worker") void addWorker(params.sessionId);
-    if (method === "Target.detachedFromTarget") workers.delete(params.sessionId);
+    if (method === "Target.attachedToTarget" && params.targetInfo.type === "worker") {
+      void addWorker(params.sessionId, sessionId);
+    }
+    if (method === "Target.detachedFromTarget") removeWorker(params.sessionId);
     if (method === "Runtime.consoleAPICalled") {
       console.error(...params.args.map((/** @type {Fields} */ arg) => arg.value ?? arg.description));
     }
@@ -102,9 +119,9 @@ export async function openBarePage(url, args = []) {
       send("Runtime.enable", {}, sessionId),
       send("Target.setAutoAttach", { autoAttach: true, waitForDebuggerOnStart: false, flatten: true }, sessionId),
     ]);
-  const addWorker = async (/** @type {string} */ sessionId) => {
-    workers.add(sessionId);
-    await watch(sessionId).catch(() => workers.delete(sessionId)); // it has ended meanwhile
+  const addWorker = async (/** @type {string} */ worker, /** @type {string} */ parent) => {
+    workers.set(worker, parent);
+    await watch(worker).catch(() => removeWorker(worker)); // it has ended meanwhile
   };
   const close = async () => {
     const gone = new Promise((resolve) => browser.once("exit", resolve));
@@ -140,7 +157,7 @@ export async function openBarePage(url, args = []) {
       },
       version: async () => String((await send("Browser.getVersion")).product).replace(/^.*\//, ""),
       send,
-      sessions: () => ({ page, workers: [...workers] }),
+      sessions: () => ({ page, workers: [...workers.keys()] }),
       close,
     };
   } catch (error) {

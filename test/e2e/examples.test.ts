@@ -106,6 +106,6 @@ test("Node: a batch on Dawn, from a path, and the process ends by itself", async
   // Greedy, so these are the tokens of any page as well.
   expect(stories[0]).toMatchObject({ ids: [446, 312, 264], text: " there was a" });
   expect(stories[1].ids).toHaveLength(3);
-  expect(stderr).toMatch(/^\S.* on \S/);
+  expect(stderr).toMatch(/^\S.* on \S/m);
   expect(stderr).not.toContain("Warning");
 });
