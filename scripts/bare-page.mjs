@@ -124,9 +124,9 @@ export async function openBarePage(url, args = []) {
     await watch(worker).catch(() => removeWorker(worker)); // it has ended meanwhile
   };
   const close = async () => {
-    const gone = new Promise((resolve) => browser.once("exit", resolve));
+    const ended = new Promise((resolve) => browser.once("exit", resolve));
     await send("Browser.close").catch(() => browser.kill());
-    if (browser.exitCode === null && browser.signalCode === null) await gone;
+    if (browser.exitCode === null && browser.signalCode === null) await ended;
     rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
