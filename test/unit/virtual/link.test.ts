@@ -32,5 +32,6 @@ test("waiting ends with the reader", async () => {
   const stop = new AbortController();
   const waiting = [link.request(stop.signal), link.send(1000, stop.signal)];
   stop.abort();
-  for (const wait of waiting) await expect(wait).rejects.toMatchObject({ name: "AbortError" });
+  // Both at once: the second would be nobody's while the first is awaited.
+  await Promise.all(waiting.map((wait) => expect(wait).rejects.toMatchObject({ name: "AbortError" })));
 });
