@@ -6,7 +6,7 @@
  */
 
 /** A worker that has not answered by then has ended. */
-const ENDED_MS = 60_000;
+const ENDED_MS = 20_000;
 
 /**
  * What page and workers use after a garbage collection.
@@ -22,7 +22,7 @@ export async function readHeaps(bare) {
   };
   const all = { heap: 0, buffers: 0 };
   for (const worker of workers) {
-    const { heap, buffers } = await answerOrNothing(useOf(worker));
+    const { heap, buffers } = await answerOrNothing(useOf(worker), () => bare.forget(worker));
     all.heap += heap;
     all.buffers += buffers;
   }
@@ -31,15 +31,18 @@ export async function readHeaps(bare) {
 
 /**
  * A worker that ends while it is asked answers nothing any more, and uses nothing; of some nobody is told.
- * @param {Promise<HeapUse>} use
+ * @param {Promise<HeapUse>} use @param {() => void} onLate
  */
-async function answerOrNothing(use) {
+async function answerOrNothing(use, onLate) {
   const nothing = { heap: 0, buffers: 0 };
   /** @type {NodeJS.Timeout | undefined} */
   let timer;
   const late = new Promise((resolve) => {
     timer = setTimeout(resolve, ENDED_MS);
-  }).then(() => nothing);
+  }).then(() => {
+    onLate();
+    return nothing;
+  });
   try {
     return await Promise.race([use.catch(() => nothing), late]);
   } finally {
