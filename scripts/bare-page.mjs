@@ -158,8 +158,6 @@ export async function openBarePage(url, args = []) {
       version: async () => String((await send("Browser.getVersion")).product).replace(/^.*\//, ""),
       send,
       sessions: () => ({ page, workers: [...workers.keys()] }),
-      /** For a worker that has ended though Chromium does not tell. */
-      forget: removeWorker,
       close,
     };
   } catch (error) {

@@ -5,8 +5,7 @@
  * @typedef {{ heap: number, buffers: number }} HeapUse
  */
 
-/** A worker that has not answered by then has ended. */
-const ENDED_MS = 20_000;
+const NOTHING = { heap: 0, buffers: 0 };
 
 /**
  * What page and workers use after a garbage collection.
@@ -22,32 +21,11 @@ export async function readHeaps(bare) {
   };
   const all = { heap: 0, buffers: 0 };
   for (const worker of workers) {
-    const { heap, buffers } = await answerOrNothing(useOf(worker), () => bare.forget(worker));
+    const { heap, buffers } = await useOf(worker).catch(() => NOTHING); // it ended meanwhile
     all.heap += heap;
     all.buffers += buffers;
   }
   return { page: await useOf(page), workers: all };
-}
-
-/**
- * A worker that ends while it is asked answers nothing any more, and uses nothing; of some nobody is told.
- * @param {Promise<HeapUse>} use @param {() => void} onLate
- */
-async function answerOrNothing(use, onLate) {
-  const nothing = { heap: 0, buffers: 0 };
-  /** @type {NodeJS.Timeout | undefined} */
-  let timer;
-  const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, ENDED_MS);
-  }).then(() => {
-    onLate();
-    return nothing;
-  });
-  try {
-    return await Promise.race([use.catch(() => nothing), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Samples from this share of a run on tell its growth: before, caches and counters still fill. */

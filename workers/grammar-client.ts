@@ -37,8 +37,9 @@ export class GrammarClient {
     return untilAborted(hold(constraint, signal), signal, (late) => late.dispose());
   };
 
+  /** Whoever waits is told. The worker ends with this one, whose end comes next; see `IoClient.close`. */
   close(): void {
-    this.#current?.close();
+    this.#current?.leave();
     this.#current = undefined;
   }
 
@@ -76,6 +77,7 @@ class GrammarConnection {
   #failed = false;
   #held = 0;
   #retired = false;
+  #left = false;
 
   constructor(worker: Worker, vocabulary: TokenBytes) {
     this.#worker = worker;
@@ -116,9 +118,15 @@ class GrammarConnection {
   }
 
   close(): void {
+    if (this.#left) return;
+    this.leave();
+    this.#worker.terminate();
+  }
+
+  leave(): void {
+    this.#left = true;
     this.#fail("The grammar worker was ended.");
     this.#api[releaseProxy]();
-    this.#worker.terminate();
   }
 
   #call<T>(run: () => Promise<T>): Promise<T> {

@@ -25,7 +25,6 @@ export class IoClient {
   readonly counts = newSourceCounts();
   readonly #api: IoApi;
   readonly #place: IoPlace;
-  readonly #worker: Worker | undefined;
   readonly #numbers = new Map<ByteSource, number>();
   /** Rejections of the calls under way. */
   readonly #waiting = new Set<(error: Error) => void>();
@@ -36,7 +35,6 @@ export class IoClient {
   private constructor(api: IoApi, place: IoPlace, worker?: Worker) {
     this.#api = api;
     this.#place = place;
-    this.#worker = worker;
     worker?.addEventListener("error", (event) => {
       event.preventDefault();
       this.#fail(
@@ -63,8 +61,9 @@ export class IoClient {
         await client.#openFiles(source, options, signal);
         return client;
       } catch (error) {
-        client.#end();
+        client.#release();
         if (error !== client.#failure) throw error;
+        worker.terminate();
       }
     }
     const client = new IoClient(new IoHost(place, false), place);
@@ -109,12 +108,15 @@ export class IoClient {
     return Object.assign(this.counts, await this.#call(undefined, (api) => api.counts()));
   }
 
-  /** Lets go of files and worker; what was read is stored before. */
+  /**
+   * Lets go of the files; what was read is stored before. The worker ends with this one, whose end comes next: while a
+   * worker of its own is still ending, Chromium sometimes never ends it, and both threads stay for as long as the page.
+   */
   async close(): Promise<void> {
     try {
       if (!this.#failure) await this.#call(undefined, (api) => api.close());
     } finally {
-      this.#end();
+      this.#release();
     }
   }
 
@@ -174,10 +176,9 @@ export class IoClient {
     for (const reject of this.#waiting) reject(this.#failure);
   }
 
-  #end(): void {
-    if (!this.#worker) return;
+  /** In this thread there is no proxy. */
+  #release(): void {
     (this.#api as Partial<Remote<IoApi>>)[releaseProxy]?.();
-    this.#worker.terminate();
   }
 }
 

@@ -167,3 +167,31 @@ describe("the public door", () => {
     expect(server.requests.slice(before).filter(({ path }) => path.includes("gguf"))).toEqual([]);
   });
 });
+
+// A worker that is ended while a worker of its own still ends may stay for ever in Chromium, and what it has with it.
+test("models that were disposed of, or called off while they loaded, leave no worker", async () => {
+  const { page, close } = await launchPage();
+  await page.goto(`${server.url}some/where/index.html`);
+  await page.waitForFunction(() => "octavo" in window);
+  const ended = await page.evaluate(async (model) => {
+    const { loadModel } = window.octavo;
+    const loadFor = async (ms: number) => {
+      const signal = ms === Number.POSITIVE_INFINITY ? undefined : AbortSignal.timeout(ms);
+      const options = signal ? { signal, contextLength: 128 } : { contextLength: 128 };
+      try {
+        await (await loadModel(model, options)).dispose();
+        return "disposed";
+      } catch (error) {
+        return (error as Error).name;
+      }
+    };
+    const all: string[] = [];
+    for (const ms of [0, 10, 50, 100, 150, 200, 300]) all.push(...(await Promise.all([loadFor(ms), loadFor(ms)])));
+    for (let turn = 0; turn < 4; turn++) all.push(await loadFor(Number.POSITIVE_INFINITY));
+    return all;
+  }, MODEL);
+  expect(ended.filter((how) => how === "TimeoutError").length).toBeGreaterThan(4);
+  expect(ended.filter((how) => how === "disposed").length).toBeGreaterThanOrEqual(4);
+  await expect.poll(() => page.workers().map((worker) => worker.url())).toEqual([]);
+  await close();
+});

@@ -49,8 +49,8 @@ function workers() {
 
 const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
 
-describe("an abort while a grammar compiles", () => {
-  test("ends its worker where nothing else is held there, and the next has another", async () => {
+describe("while a grammar compiles", () => {
+  test("an abort ends its worker where nothing else is held there, and the next has another", async () => {
     const { startGrammarWorker, alive } = workers();
     const client = new GrammarClient({ startGrammarWorker }, vocabulary);
     const stop = new AbortController();
@@ -62,11 +62,19 @@ describe("an abort while a grammar compiles", () => {
     const held = await client.hold(EASY);
     expect(await held.allowed()).toEqual(ALLOWED);
     held.dispose();
-    client.close();
-    expect(alive.size).toBe(0);
   });
 
-  test("does not wait for it where another text is held, and lets go of what comes late", async () => {
+  test("its client closes: whoever waits is told, and the worker is left to end with the engine's", async () => {
+    const { startGrammarWorker, alive } = workers();
+    const client = new GrammarClient({ startGrammarWorker }, vocabulary);
+    const holding = client.hold(HARD);
+    await soon();
+    client.close();
+    await expect(holding).rejects.toThrow("The grammar worker was ended.");
+    expect(alive.size).toBe(1);
+  });
+
+  test("an abort does not wait for it where another text is held, and lets go of what comes late", async () => {
     const { startGrammarWorker, alive, released, compiled } = workers();
     const client = new GrammarClient({ startGrammarWorker }, vocabulary);
     const other = await client.hold(EASY);
