@@ -9,13 +9,18 @@
 
 /** No tier between link and slots, so that the link is what is measured. */
 const BARE = { cache: false, ramBudgetBytes: 0 };
-/** @type {Record<string, Record<string, unknown>>} */
+/**
+ * `ends`: how many ends of tokens a step runs on to behind a miss, its own and the next one's.
+ * @type {Record<string, Record<string, unknown> & { ends?: number }>}
+ */
 export const MODES = {
-  "stop at first miss": { ...BARE, runAhead: 0, extraGuesses: 0 },
-  "next layer predicted": { ...BARE, runAhead: 0, extraGuesses: 0, prefetch: "next-layer" },
-  "run ahead": { ...BARE, runAhead: 1000, extraGuesses: 0 },
-  "run ahead, 4 guesses": { ...BARE, runAhead: 1000, extraGuesses: 4 },
-  "run ahead, 8 guesses": { ...BARE, runAhead: 1000, extraGuesses: 8 },
+  "stop at first miss": { ...BARE, ends: 0, extraGuesses: 0 },
+  "next layer predicted": { ...BARE, ends: 0, extraGuesses: 0, prefetch: "next-layer" },
+  "run ahead": { ...BARE, ends: 1, extraGuesses: 0 },
+  "run ahead, 4 guesses": { ...BARE, ends: 1, extraGuesses: 4 },
+  "run ahead, 8 guesses": { ...BARE, ends: 1, extraGuesses: 8 },
+  "into the next token": { ...BARE, ends: 2, extraGuesses: 0 },
+  "into the next, 4 guesses": { ...BARE, ends: 2, extraGuesses: 4 },
   "chosen by measurement": BARE,
   "chosen, with a RAM tier": { cache: false },
   "RAM tier and history": { cache: false, prefetch: "history" },
@@ -181,7 +186,9 @@ export async function rows(call, settings, sources, base, plan, prompt) {
       const modes = share === 1 ? { "all resident": BARE } : MODES;
       for (const [mode, own] of Object.entries(modes)) {
         if (share < 1 && !settings.modes.includes(mode)) continue;
-        const options = { ...base, ...own, gpuBudgetBytes: budgetFor(plan, share) };
+        const { ends, ...settled } = own;
+        const reach = ends === undefined ? {} : { runAhead: ends * (plan.numMoeLayers ?? 0) };
+        const options = { ...base, ...settled, ...reach, gpuBudgetBytes: budgetFor(plan, share) };
         results.push({ link, share, mode, ...(await paired(call, settings, prompt, { url, options })) });
         say(results.at(-1));
       }

@@ -44,6 +44,7 @@ export interface EngineCounts {
   decodeReadbacks: number;
   decodeWeightBytesRead: number;
   decodeRounds: number;
+  scouts: number;
   cleanSteps: number;
   queuedSteps: number;
   queuedStepsDropped: number;
@@ -65,6 +66,7 @@ export function newCounts(): EngineCounts {
     decodeReadbacks: 0,
     decodeWeightBytesRead: 0,
     decodeRounds: 0,
+    scouts: 0,
     cleanSteps: 0,
     queuedSteps: 0,
     queuedStepsDropped: 0,

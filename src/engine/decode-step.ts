@@ -1,7 +1,7 @@
 /**
  * One decode step: submit the whole token, read back what it chose, and stand by it when every chosen expert was
  * resident. Otherwise fetch, and run again from the first MoE layer that missed one; nothing computed behind a miss is
- * used but as a hint of what later layers are likely to want. A step is started and finished apart, so that the next one
+ * used but as a hint of what later layers, and the next token, are likely to want. A step is started and finished apart, so that the next one
  * can be queued in between; when the first one misses, the GPU halts what was queued behind it.
  */
 import { type ReadTimes, readTimes, type Span } from "../gpu/queue.ts";
@@ -12,7 +12,8 @@ import type { DecodePlan } from "./decode.ts";
 import type { Parts } from "./parts.ts";
 import { type Routing, unpackRouting } from "./routing.ts";
 import type { Reach, RunAhead } from "./run-ahead.ts";
-import { decodeRecordBytes, writeStep } from "./scratch.ts";
+import { scout } from "./scout.ts";
+import { decodeRecordBytes, unhalt, writeStep } from "./scratch.ts";
 import { moeLayers } from "./sizes.ts";
 import type { StepClock } from "./step-clock.ts";
 
@@ -23,6 +24,8 @@ export interface StepRequest {
   readonly position: number;
   /** Draw of the next token behind the forward pass: its `Sampling` uniform. */
   readonly draw?: ArrayBuffer | undefined;
+  /** Its draw may be run while it waits, to learn what that wants: there is a place for it in the cache. */
+  readonly mayScout?: boolean | undefined;
   /** What to read back beside the routing. */
   readonly reads: readonly Span[];
 }
@@ -41,19 +44,20 @@ export interface StepResult {
   readonly routing: readonly Routing[];
   /** Bytes of `reads`, one after another. */
   readonly bytes: ArrayBuffer;
-  /** Submissions that the step took. */
+  /** Submissions that the step took, and those of scouts behind it. */
   readonly rounds: number;
+  readonly scouts: number;
 }
 
-const NONE = 0xffff_ffff;
+const NO_EXPERT = 0xffff_ffff;
 
 /** Writes what the step needs and submits its first round. `exact`: somebody wants to know where its time goes. */
 export function startStep(parts: Parts, runAhead: RunAhead, request: StepRequest, exact: boolean): StartedStep {
-  const { reach } = runAhead;
-  const { id } = request;
+  const { id, draw, mayScout } = request;
+  const reach = draw && mayScout ? runAhead.reach : withinToken(parts, runAhead.reach);
   if (id !== null) {
     parts.gpu.queue.write(parts.scratch.buffers.ids, 0, new Uint32Array([id]));
-    unhalt(parts);
+    unhalt(parts.gpu, parts.scratch);
   }
   const times = readTimes(exact);
   const round = submitRound(parts, request, reach, 0, times);
@@ -73,31 +77,36 @@ export async function finishStep(
   const asked = performance.now();
   const moe = moeLayers(parts.spec);
   const rowBytes = 3 * parts.sizes.topK * 4;
+  let scouts = 0;
   let from = -1;
   let { round, times } = step;
   let since = step.id === null ? undefined : step.startedAt;
   for (let rounds = 1; ; rounds++) {
     const bytes = await round;
     clock.ranAndRead(times, asked);
-    if (parts.allResident) return { routing: [], bytes, rounds };
+    if (parts.allResident) return { routing: [], bytes, rounds, scouts };
     const routing = moe.map(({ mlp }, i) => unpackRouting(bytes, i * rowBytes, 1, mlp.topK));
     const first = routing.findIndex(({ slots }) => slots.includes(ABSENT));
     const missed = first < 0 ? undefined : first;
     const computed =
       (missed === undefined ? moe.length : Math.min(moe.length, first + reach.layers)) - Math.max(0, from);
     if (since !== undefined) runAhead.roundTook(computed, performance.now() - since);
-    runAhead.roundEnded({ from, missed, guessed: rounds > 1 ? reach : undefined });
+    const report = { from, missed, guessed: rounds > 1 ? reach : undefined };
+    runAhead.roundEnded(report);
     if (missed === undefined) {
-      runAhead.stepEnded();
-      return { routing, bytes: bytes.slice(decodeRecordBytes(parts.sizes)), rounds };
+      runAhead.stepEnded(step.mayScout ?? false);
+      return { routing, bytes: bytes.slice(decodeRecordBytes(parts.sizes)), rounds, scouts };
     }
     const wants = wantedExperts(parts, bytes, routing, first, reach);
-    const guessed = rounds > 1 && first - from <= reach.layers ? reach : undefined;
+    const scouting = scoutNext(parts, runAhead, step);
     const patience = { signal, graceMs: runAhead.roundMs(moe.length - first) };
-    const { missing, ms } = await fetchWanted(parts, runAhead, wants, reach, patience, clock);
-    runAhead.fetchTook(missing, ms, guessed);
+    const fetching = fetchWanted(parts, runAhead, wants, reach, patience, clock);
+    await Promise.allSettled([fetching, scouting]); // what a scout wants is asked for before anything else can run
+    scouts += await scouting;
+    const { missing, ms } = await fetching;
+    runAhead.fetchTook(report, missing, ms);
     from = first;
-    unhalt(parts);
+    unhalt(parts.gpu, parts.scratch);
     since = performance.now();
     times = readTimes(clock.exact);
     round = submitRound(parts, step, reach, plan.replayAt[first] ?? 0, times);
@@ -123,9 +132,21 @@ function submitRound(
   return gpu.queue.submitAndRead(draw ? [...commands, plan.sample] : commands, spans, times);
 }
 
-/** Lets the next submission run. What was queued before it has run, or been halted, when this lands. */
-export function unhalt({ gpu, scratch }: Parts): void {
-  gpu.queue.write(scratch.halt, 0, new Uint32Array([NONE, 0]));
+/** For a step behind which no token is run. */
+function withinToken({ sizes }: Parts, { layers, hints }: Reach): Reach {
+  return { layers: Math.min(layers, sizes.numMoeLayers), hints };
+}
+
+/**
+ * Where the step runs on into the next token: learns what that wants and has it read, which nobody waits for. Never rejects.
+ * @returns scouts that ran.
+ */
+async function scoutNext(parts: Parts, runAhead: RunAhead, step: StartedStep): Promise<number> {
+  const layers = step.reach.layers - parts.sizes.numMoeLayers;
+  if (layers <= 0) return 0;
+  const missing = parts.pager.guess(await scout(parts, step, layers));
+  runAhead.scouted(layers, missing.length);
+  return 1;
 }
 
 /**
@@ -163,7 +184,7 @@ function wantedExperts(
   reach: Reach,
 ): Want[] {
   const words = (at: number, count: number) => {
-    return [...new Uint32Array(bytes, at * 4, count)].filter((expert) => expert !== NONE);
+    return [...new Uint32Array(bytes, at * 4, count)].filter((expert) => expert !== NO_EXPERT);
   };
   const chosen = (moe: number) => [...(routing[moe]?.expertIds ?? [])];
   const wants: Want[] = [{ moe: first, experts: chosen(first), guess: false }];

@@ -11,17 +11,11 @@ import type { BufferRange } from "../gpu/pipelines.ts";
 import type { Command } from "../gpu/queue.ts";
 import { attentionDecode } from "../kernels/attention-decode.ts";
 import { embed } from "../kernels/embed.ts";
-import { expertDown } from "../kernels/expert-down.ts";
-import { expertGateUp } from "../kernels/expert-gate-up.ts";
-import { expertUp } from "../kernels/expert-up.ts";
 import type { Finish } from "../kernels/finish.ts";
-import { matvec, type Segment } from "../kernels/matvec.ts";
-import { matvecSwiglu } from "../kernels/matvec-swiglu.ts";
+import { matvec } from "../kernels/matvec.ts";
 import { norm, type Residual } from "../kernels/norm.ts";
-import { type MissWatch, router } from "../kernels/router.ts";
 import { sample } from "../kernels/sample.ts";
-import type { MlpActivation, MoeSpec } from "../models/spec.ts";
-import { hasGate } from "../weights/expected.ts";
+import { mlpBlock, moeBlock, type Purpose, routerBlock, type Stream } from "./decode-mlp.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { latentDecode } from "./latent-attention.ts";
 import {
@@ -30,17 +24,12 @@ import {
   layerBias,
   layerHeads,
   layerMatrix,
-  layerSlabs,
   layerWideNorm,
-  type MlpNames,
   type Parts,
   residual,
-  SHARED_MLP,
-  sharedFinish,
-  slotMatrices,
 } from "./parts.ts";
+import { decodeRecordBytes } from "./scratch.ts";
 import { shortConvBlock } from "./short-conv.ts";
-import { moeLayers } from "./sizes.ts";
 
 export interface DecodePlan {
   /** From the token id in `ids` to the logits. */
@@ -49,49 +38,66 @@ export interface DecodePlan {
   readonly sample: Command;
   /** Per MoE layer: index in `forward` of its router, where a replay begins. */
   readonly replayAt: readonly number[];
-}
-
-/** Where the residual stream and its norm are at some point of the pass. */
-interface Stream {
-  readonly x: BufferRange;
-  readonly h: BufferRange;
+  /** Per MoE layer: from the token id in `ids` to its routing, and no further; see `scout.ts`. */
+  readonly scouts: readonly (readonly Command[])[];
 }
 
 export function decodePlan(all: Parts, kv: KvCache, logits: LedgerBuffer): DecodePlan {
   const parts = all.allResident ? all : { ...all, host: all.host.halting(all.scratch.halt) };
   const { spec, host, scratch, weights } = parts;
   const { buffers } = scratch;
-  const forward: Command[] = [];
-  const replayAt: number[] = [];
+  const { commands, x, last, routers } = tokenPass(parts, kv, { keeps: true, recordAt: 0 });
+  const end = { x: other(parts, x), h: { buffer: buffers.lastH } };
+  const forward = [
+    ...commands,
+    addAndNorm(parts, x, end, weights.gain("outputNorm"), last), // h [D]
+    ...headCommands(parts, logits), // logits [V]
+  ];
+  const scout = tokenPass(parts, kv, { keeps: false, recordAt: decodeRecordBytes(parts.sizes) / 4 });
+  return {
+    forward,
+    sample: sample(host, spec.vocabSize, logits, scratch.sampling, buffers.ids),
+    replayAt: routers.map(({ from }) => from),
+    scouts: all.allResident ? [] : scout.routers.map(({ to }) => scout.commands.slice(0, to)),
+  };
+}
 
-  forward.push(...embed(host, weights.shards("embed"), buffers.ids, buffers.x0, spec.embeddingScale)(1)); // x [D]
-  let x: BufferRange = { buffer: buffers.x0 };
+/** From the token id in `ids` to the residual stream behind the last layer, where `last` is not in it yet. */
+function tokenPass(parts: Parts, kv: KvCache, purpose: Purpose) {
+  const { spec, host, weights } = parts;
+  const { ids, x0 } = parts.scratch.buffers;
+  const commands: Command[] = [];
+  /** Per MoE layer: its router begins and its routing is written at these commands. */
+  const routers: { from: number; to: number }[] = [];
+
+  commands.push(...embed(host, weights.shards("embed"), ids, x0, spec.embeddingScale)(1)); // x [D]
+  let x: BufferRange = { buffer: x0 };
   let last: Residual | undefined; // the last block's y, not in x yet
   for (const [layer, { attention, conv, mlp }] of spec.layers.entries()) {
     if (attention || conv) {
-      const mixed = mixerInput(parts, layer, x, last, forward); // h = norm(x + last y) [D]
+      const mixed = mixerInput(parts, layer, x, last, commands); // h = norm(x + last y) [D]
       if (attention)
-        attentionBlock(parts, layer, kv, mixed, forward); // y [D]
-      else forward.push(...shortConvBlock(parts, layer, kv, mixed.h)); // y [D]
+        attentionBlock(parts, layer, kv, mixed, commands); // y [D]
+      else commands.push(...shortConvBlock(parts, layer, kv, mixed.h)); // y [D]
       x = mixed.x;
       last = residual(parts, layer, "attnOutputNorm");
     }
     if (!mlp) continue;
-    const moe = replayAt.length;
-    const stream = mlpInput(parts, layer, x, last, mlp.kind === "moe" ? moe : null, forward); // h = norm(x + last y) [D]
+    const moe = routers.length;
+    const kept = purpose.keeps && mlp.kind === "moe" ? moe : null;
+    const stream = mlpInput(parts, layer, x, last, kept, commands); // h = norm(x + last y) [D]
     if (mlp.kind === "dense") {
-      mlpBlock(parts, layer, DENSE_MLP, mlp.activation, stream, forward); // y [D]
+      mlpBlock(parts, layer, DENSE_MLP, mlp.activation, stream, commands); // y [D]
     } else {
-      replayAt.push(forward.length);
-      moeBlock(parts, layer, moe, mlp, stream, forward); // y [D]
+      const from = commands.length;
+      const routing = routerBlock(parts, layer, moe, mlp, stream, purpose, commands); // expert ids, slots, weights [k]
+      routers.push({ from, to: commands.length });
+      moeBlock(parts, layer, moe, mlp, stream, routing, commands); // y [D]
     }
     x = stream.x;
     last = residual(parts, layer, "mlpOutputNorm");
   }
-  const end = { x: other(parts, x), h: { buffer: buffers.lastH } };
-  forward.push(addAndNorm(parts, x, end, weights.gain("outputNorm"), last)); // h [D]
-  forward.push(...headCommands(parts, logits)); // logits [V]
-  return { forward, sample: sample(host, spec.vocabSize, logits, scratch.sampling, buffers.ids), replayAt };
+  return { commands, x, last, routers };
 }
 
 /** From `lastH` to the logits; a head larger than a binding takes one dispatch a piece. */
@@ -174,105 +180,6 @@ function outsideKept(parts: Parts, x: BufferRange, forward: Command[]): BufferRa
   const bytes = parts.sizes.hidden * 4;
   forward.push({ kind: "copy", from: keptX, fromOffset: x.offset ?? 0, to: x0, toOffset: 0, bytes });
   return { buffer: x0 };
-}
-
-/** down activation(h) of the matrices of these names. */
-function mlpBlock(
-  parts: Parts,
-  layer: number,
-  names: MlpNames,
-  activation: MlpActivation | undefined,
-  stream: Stream,
-  forward: Command[],
-  finish?: Finish,
-): void {
-  const { host, scratch } = parts;
-  const { denseAct, y } = scratch.buffers;
-  const [gate, up, down] = names;
-  const upMatrix = layerMatrix(parts, layer, up);
-  forward.push(
-    hasGate(activation)
-      ? matvecSwiglu(host, layerMatrix(parts, layer, gate), upMatrix, stream.h, denseAct)
-      : matvec(host, [{ matrix: upMatrix, outAt: 0 }], stream.h, denseAct, { kind: "relu2" }),
-  ); // act [F]
-  const matrix = layerMatrix(parts, layer, down);
-  forward.push(matvec(host, [{ matrix, outAt: 0 }], { buffer: denseAct }, y, finish)); // y [D]
-}
-
-function moeBlock(parts: Parts, layer: number, moe: number, mlp: MoeSpec, stream: Stream, forward: Command[]): void {
-  const { host, scratch, sizes, pager } = parts;
-  const { router: routerRow, routing, expertAct, mixed, y } = scratch.buffers;
-  const routingAt = moe * 3 * sizes.topK;
-  const segments: Segment[] = [{ matrix: layerMatrix(parts, layer, "router"), outAt: 0 }];
-  if (mlp.latentSize !== null) {
-    segments.push({ matrix: layerMatrix(parts, layer, "latentDown"), outAt: sizes.routerLogits });
-  }
-  if (mlp.shared?.gated) {
-    segments.push({ matrix: layerMatrix(parts, layer, "sharedRouter"), outAt: sizes.sharedGateAt });
-  }
-  const bias = layerBias(parts, layer, "routerBias");
-  forward.push(matvec(host, segments, stream.h, routerRow, bias)); // router logits [E], latent [l], shared gate
-  if (sizes.predictions > 0) predictNext(parts, moe + 1, stream, forward); // expert ids of the next MoE layer, a guess
-  forward.push(
-    router(host.plain, {
-      ...mlp,
-      bias: parts.weights.vector({ layer, name: "selectionBias" }),
-      logits: routerRow,
-      logitsStride: sizes.routerRow,
-      residency: parts.allResident ? undefined : pager.residency,
-      residencyAt: moe * pager.residencyStride,
-      routing,
-      routingAt,
-      watch: missWatch(parts, moe),
-    })(1), // expert ids, slots, routing weights [k]; halts the step behind a miss
-  );
-  const slots = layerSlabs(parts, moe);
-  const { gate, up, down } = slotMatrices(parts, moe);
-  const input =
-    mlp.latentSize === null ? { x: stream.h, xAt: 0 } : { x: { buffer: routerRow }, xAt: sizes.routerLogits / 4 };
-  const shared = { layer: slots, topK: mlp.topK, routing, routingAt, act: expertAct, actStride: sizes.expertInner };
-  const site = { ...shared, ...input, up };
-  const { activation } = mlp;
-  forward.push(
-    gate && activation !== "relu2" ? expertGateUp(host, { ...site, gate, activation }) : expertUp(host, site),
-  ); // act [k, m]
-  const out = mlp.latentSize === null ? y : mixed;
-  forward.push(expertDown(host, { ...shared, down, out })); // mixed [l]: combined in rank order
-  if (mlp.latentSize !== null) {
-    const latentUp = layerMatrix(parts, layer, "latentUp");
-    forward.push(matvec(host, [{ matrix: latentUp, outAt: 0 }], { buffer: mixed }, y)); // y [D]
-  }
-  if (!mlp.shared) return;
-  mlpBlock(parts, layer, SHARED_MLP, mlp.shared.activation, stream, forward, sharedFinish(parts, mlp)); // y [D]
-}
-
-function missWatch({ allResident, scratch, sizes }: Parts, moe: number): MissWatch | undefined {
-  if (allResident) return undefined;
-  const hintsAt = sizes.hintsAt + moe * sizes.hints;
-  return { step: scratch.step, miss: scratch.halt, moe, numMoe: sizes.numMoeLayers, hintsAt };
-}
-
-/** The router of MoE layer `next` on what goes into this one: mostly right, and known before this one's experts run. */
-function predictNext(parts: Parts, next: number, stream: Stream, forward: Command[]): void {
-  const { host, scratch, sizes, pager, spec, weights } = parts;
-  const { layer, mlp } = moeLayers(spec)[next] ?? {};
-  if (layer === undefined || !mlp) return;
-  const { nextRouter, routing } = scratch.buffers;
-  const segment = { matrix: layerMatrix(parts, layer, "router"), outAt: 0 };
-  forward.push(matvec(host, [segment], stream.h, nextRouter, layerBias(parts, layer, "routerBias"))); // logits [E]
-  forward.push(
-    router(host, {
-      ...mlp,
-      topK: sizes.predictions,
-      bias: weights.vector({ layer, name: "selectionBias" }),
-      logits: nextRouter,
-      logitsStride: sizes.routerLogits,
-      residency: pager.residency,
-      residencyAt: next * pager.residencyStride,
-      routing,
-      routingAt: sizes.predictionsAt + (next - 1) * 3 * sizes.predictions,
-    })(1),
-  );
 }
 
 function addAndNorm(

@@ -2,13 +2,14 @@
  * How far a decode step runs on behind a missed expert, and how many experts below the top-k cut it names besides: chosen
  * from what rounds, fetches and misses were measured to cost. Running on costs GPU time and buys round trips, since
  * what later layers seem to want is fetched with what is certain; naming more costs bytes and buys round trips too.
- * A choice changes when a token is ready, never which.
+ * Beyond the token's end a step runs on into the token that it seems to draw, while it waits (`scout.ts`). A choice changes when a token is ready, never which.
  */
 import { LinearCost, RunningMean } from "../util/running.ts";
 
-/** MoE layers to run on for behind the first missing one, and experts below the cut to name in each. */
 export interface Reach {
+  /** MoE layers to run on for behind the first missing one. As many more than the model has are run of the next token. */
   readonly layers: number;
+  /** Experts below the top-k cut to name in each layer of this token. */
   readonly hints: number;
 }
 
@@ -24,6 +25,8 @@ const AUTO_HINTS = [0, 4, 8];
 const CHOOSE_EVERY = 8;
 /** Every so many choices one runs on to the end, by turns with each number of hints: what guesses are worth stays known. */
 const EXPLORE_EVERY = 16;
+/** Which is that of this token or the next: the one that is nearer to the last choice, and every so many times the other. */
+const EXPLORE_OTHER_EVERY = 8;
 
 /** Waits tell apart what few and many experts cost, which differs little on far links: they are remembered longer. */
 const WAIT_MEMORY = 0.98;
@@ -58,9 +61,18 @@ export class RunAhead {
   readonly #options: ReachOptions;
   /** Milliseconds of a round over the MoE layers that it computed. */
   readonly #round = new LinearCost();
-  /** Layers that nobody guessed, and guessed ones by their number of hints. Begun with what the default model showed. */
+  /**
+   * Layers that nobody guessed, that a scout did, and that the token itself guessed by the way it did. Begun with what the
+   * default model showed.
+   */
   readonly #unguessed = new Seen(0.7, 4);
-  readonly #guessed = new Map<number, Seen>();
+  readonly #scouted = new Seen(0.5, 2);
+  readonly #guessed = new Map<string, Seen>();
+  /** MoE layers of this token that a scout has guessed, and of the next one. */
+  #scoutedLayers = 0;
+  #scoutedNext = 0;
+  /** Some step since the last choice could run on into its next token. */
+  #mayScout = false;
   #reach: Reach;
   #steps = 0;
   #choices = 0;
@@ -70,7 +82,7 @@ export class RunAhead {
     this.#options = options;
     const { layers, hints } = options;
     this.#reach = {
-      layers: layers === "auto" ? numMoe : Math.min(layers, numMoe),
+      layers: Math.min(layers === "auto" ? numMoe : layers, 2 * numMoe),
       hints: hints === "auto" ? 0 : hints,
     };
   }
@@ -90,9 +102,9 @@ export class RunAhead {
     return this.#round.at(layers);
   }
 
-  /** A layer missed that nobody had guessed, or that was `guessed` at this reach: so long the fetch was waited for. */
-  fetchTook(experts: number, ms: number, guessed: Reach | undefined): void {
-    if (experts > 0) this.#seen(guessed).wait.add(experts, ms);
+  /** The fetch behind a round that missed was waited for so long. */
+  fetchTook(report: RoundReport, experts: number, ms: number): void {
+    if (experts > 0) this.#seenAt(report, report.missed ?? 0).wait.add(experts, ms);
   }
 
   /** Experts that were not there of one layer's wants: certain ones, or guesses with so many hints. */
@@ -100,70 +112,112 @@ export class RunAhead {
     this.#seen(guess).experts.add(missing);
   }
 
-  /** What the layers of a round turned out to be: clean up to the one that missed. */
-  roundEnded({ from, missed, guessed }: RoundReport): void {
-    const last = missed ?? this.#numMoe - 1;
-    for (let moe = from + 1; moe <= last; moe++) {
-      this.#seen(guessed && moe - from <= guessed.layers ? guessed : undefined).miss.add(moe === missed ? 1 : 0);
-    }
+  /** A scout named the wants of the next token's first `layers` MoE layers; so many experts of them were not there. */
+  scouted(layers: number, missing: number): void {
+    this.#scoutedNext = layers;
+    this.#scouted.experts.add(missing / layers);
   }
 
-  /** A token is done: every few of them the choice is made again. */
-  stepEnded(): void {
+  /** What the layers of a round turned out to be: clean up to the one that missed. */
+  roundEnded(report: RoundReport): void {
+    const { from, missed } = report;
+    const last = missed ?? this.#numMoe - 1;
+    for (let moe = from + 1; moe <= last; moe++) this.#seenAt(report, moe).miss.add(moe === missed ? 1 : 0);
+  }
+
+  /** A token is done, and a scout `mayScout` behind it: every few of them the choice is made again. */
+  stepEnded(mayScout: boolean): void {
+    this.#scoutedLayers = this.#scoutedNext;
+    this.#scoutedNext = 0;
+    this.#mayScout ||= mayScout;
     this.#steps += 1;
-    if (this.#steps % CHOOSE_EVERY === 0) this.#reach = this.#choose();
+    if (this.#steps % CHOOSE_EVERY > 0) return;
+    this.#reach = this.#choose();
+    this.#mayScout = false;
   }
 
   #choose(): Reach {
     this.#choices += 1;
     const all = this.#numMoe;
-    const layers = this.#options.layers === "auto" ? [...powersBelow(all), all] : [Math.min(this.#options.layers, all)];
+    const free = this.#options.layers === "auto";
+    const layers = free ? [...powersBelow(all), all, ...(this.#mayScout ? [2 * all] : [])] : [this.#reach.layers];
     const hints = this.#options.hints === "auto" ? AUTO_HINTS : [this.#options.hints];
     if (this.#choices % EXPLORE_EVERY === 0) {
-      return { layers: layers.at(-1) ?? 0, hints: hints[(this.#choices / EXPLORE_EVERY) % hints.length] ?? 0 };
+      const turn = this.#choices / EXPLORE_EVERY;
+      const [here = 0, other = here] = free && this.#mayScout ? this.#ends() : layers.slice(-1);
+      return { layers: turn % EXPLORE_OTHER_EVERY === 0 ? other : here, hints: hints[turn % hints.length] ?? 0 };
     }
     const candidates = layers.flatMap((reach) => hints.map((count) => ({ layers: reach, hints: count })));
     const costs = candidates.map((reach) => this.tokenCost(reach) * (this.#isTried(reach) ? 1 : UNTRIED));
     return candidates[costs.indexOf(Math.min(...costs))] ?? this.#reach;
   }
 
+  /** The ends of this token and the next, the one first that the last choice is nearer to. */
+  #ends(): [number, number] {
+    const all = this.#numMoe;
+    return this.#reach.layers > all ? [2 * all, all] : [all, 2 * all];
+  }
+
   /**
    * Expected milliseconds of one token at this reach: walks the MoE layers with the chance that each misses, which is
-   * smaller within reach of the last miss, and charges a miss with the void layers, the wait and the round trip.
+   * smaller within reach of the last miss and where a scout went before, and charges a miss with the void layers, the wait
+   * and the round trip. A scout runs while experts are waited for; it costs what it takes longer.
    */
   tokenCost(reach: Reach): number {
     const guessed = this.#seen(reach);
-    const unguessed = this.#unguessed;
+    const [unguessed, scouted] = [this.#unguessed, this.#scouted];
     const layerMs = this.#round.slope;
-    // costs[j]: of the layers from `moe` on, the last miss being j layers back (beyond reach: reach.layers + 1).
-    const far = reach.layers + 1;
+    const next = Math.max(0, reach.layers - this.#numMoe);
+    const scoutMs = next > 0 ? this.#round.at(next) : 0;
+    const within = Math.min(reach.layers, this.#numMoe);
+    // costs[j]: of the layers from `moe` on, the last miss being j layers back (beyond reach: within + 1).
+    const far = within + 1;
     let costs = new Float64Array(far + 1);
+    // Of a token that a scout went before: the cost while nothing has missed, and the chance that nothing does.
+    let scoutedMs = 0;
+    let [cleanChance, cleanScouted] = [1, 1];
     for (let moe = this.#numMoe - 1; moe >= 0; moe--) {
-      const voided = Math.min(reach.layers, this.#numMoe - 1 - moe);
+      const voided = Math.min(within, this.#numMoe - 1 - moe);
       const experts = unguessed.experts.value + voided * guessed.experts.value;
       const againMs = voided * layerMs + this.#round.intercept + (costs[1] ?? 0);
-      const next = new Float64Array(far + 1);
+      const layerCost = (seen: Seen, cleanMs: number): number => {
+        const waitMs = (seen.wait.isEmpty ? unguessed : seen).wait.at(experts);
+        const chance = seen.miss.value;
+        return layerMs + chance * (againMs + Math.max(waitMs, scoutMs)) + (1 - chance) * cleanMs;
+      };
+      const first = moe < next ? scouted : unguessed;
+      scoutedMs = layerCost(first, scoutedMs);
+      cleanScouted *= 1 - first.miss.value;
+      cleanChance *= 1 - unguessed.miss.value;
+      const after = new Float64Array(far + 1);
       for (let back = 1; back <= far; back++) {
-        const layer = back < far ? guessed : unguessed;
-        const missMs = againMs + (layer.wait.isEmpty ? unguessed : layer).wait.at(experts);
-        const chance = layer.miss.value;
-        const cleanMs = costs[Math.min(back + 1, far)] ?? 0;
-        next[back] = layerMs + chance * missMs + (1 - chance) * cleanMs;
+        after[back] = layerCost(back < far ? guessed : unguessed, costs[Math.min(back + 1, far)] ?? 0);
       }
-      costs = next;
+      costs = after;
     }
-    return this.#round.intercept + (costs[far] ?? 0);
+    // A scout goes before a token when the one in front of it misses.
+    const missChance = 1 - cleanChance;
+    const share = next > 0 && missChance > 0 ? missChance / (missChance + cleanScouted) : 0;
+    return this.#round.intercept + share * scoutedMs + (1 - share) * (costs[far] ?? 0);
   }
 
   #isTried(reach: Reach): boolean {
     return reach.layers === 0 || !this.#seen(reach).wait.isEmpty;
   }
 
+  /** What is known of layers like this one, in the round of `report`. */
+  #seenAt({ from, guessed }: RoundReport, moe: number): Seen {
+    if (guessed && moe - from <= guessed.layers) return this.#seen(guessed);
+    return from < 0 && moe < this.#scoutedLayers ? this.#scouted : this.#unguessed;
+  }
+
+  /** A scout's guesses share the link with the token's own, so these are apart with and without. */
   #seen(guess: Reach | undefined): Seen {
     if (!guess || guess.layers === 0) return this.#unguessed;
-    const { hints } = guess;
-    const seen = this.#guessed.get(hints) ?? new Seen(0.4 / (1 + hints / 12), 3 + hints / 2);
-    this.#guessed.set(hints, seen);
+    const { layers, hints } = guess;
+    const way = `${hints} ${layers > this.#numMoe}`;
+    const seen = this.#guessed.get(way) ?? new Seen(0.4 / (1 + hints / 12), 3 + hints / 2);
+    this.#guessed.set(way, seen);
     return seen;
   }
 }

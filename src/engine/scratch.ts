@@ -31,7 +31,7 @@ export function scratchBytes(sizes: Sizes) {
     expertAct: rows(sizes.expertInner, pairs), // [T topK, inner]
     z: rows(sizes.expertWidth, pairs), // [T topK, width] expert outputs, prefill only
     mixed: rows(sizes.expertWidth), // [T, width] combined
-    routing: Math.max(rows(3 * topK), decodeRecordBytes(sizes)), // prefill [T, 3, topK] u32, decode its record
+    routing: Math.max(rows(3 * topK), 2 * decodeRecordBytes(sizes)), // prefill [T, 3, topK] u32; decode's record, a scout's
     nextRouter: rows(sizes.predictions > 0 ? sizes.routerLogits : 0, 1), // [logits] of the next MoE layer's router
     tiles: 16 * (sizes.numExperts + Math.ceil(pairs / 32)), // (slot, first, count, 0)
     pairs: rows(1, pairs), // [T topK] u32
@@ -85,6 +85,8 @@ export function totalScratchBytes(spec: ModelSpec, sizes: Sizes): number {
 
 const STEP_BYTES = 16;
 const HALT_BYTES = 8;
+/** In place of a layer's number. */
+const NONE = 0xffff_ffff;
 const SAMPLING_BYTES = 32;
 
 /** @param ropeFactors the tensor `ropeFactors`, where the spec has one. */
@@ -105,6 +107,11 @@ export function createScratch(gpu: Gpu, spec: ModelSpec, sizes: Sizes, ropeFacto
       buffer: make(`rope ${kind.theta}`, ropeBytes(kind.dims, sizes.chunk)),
     })),
   };
+}
+
+/** Lets the next submission run. What was queued before it has run, or been halted, when this lands. */
+export function unhalt(gpu: Gpu, scratch: Scratch): void {
+  gpu.queue.write(scratch.halt, 0, new Uint32Array([NONE, 0]));
 }
 
 /** Writes a step's uniform and rotary angles: its first position, its tokens, and how far it runs on behind a miss. */

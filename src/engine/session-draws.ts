@@ -1,11 +1,12 @@
 /**
  * Draws the tokens of one timeline on the GPU. While steps are clean the next one is queued before this one is read back;
- * whatever runs in between makes it void.
+ * whatever runs in between makes it void. While they are not, the next token may be scouted (`scout.ts`).
  */
 import type { Span } from "../gpu/queue.ts";
 import { type Sampling, samplingBytes } from "../kernels/sample.ts";
 import type { DecodePlan } from "./decode.ts";
-import { type StartedStep, unhalt } from "./decode-step.ts";
+import type { StartedStep } from "./decode-step.ts";
+import { unhalt } from "./scratch.ts";
 import type { SessionSteps, StepsHost } from "./session-steps.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -64,23 +65,34 @@ export class SessionDraws {
     if (!timeline.logitsFresh || timeline.computed < timeline.length) {
       if (timeline.phaseAt(position) === "decode") {
         signal?.throwIfAborted();
-        const step = this.#start(decode, timeline.tokenAt(position), position, sampling);
+        const step = this.#start(decode, timeline.tokenAt(position), position, sampling, more);
         return this.#finish(step, sampling, signal, more);
       }
       await this.#steps.prefillRun(position, timeline.length, signal);
     }
     parts.gpu.queue.write(parts.scratch.sampling, 0, samplingBytes(sampling, timeline.length));
-    unhalt(parts);
+    unhalt(parts.gpu, parts.scratch);
     const id = firstWord(await parts.gpu.queue.submitAndRead([decode.sample], [this.#drawnToken()]));
     steps.tokenDrawn();
     return id;
   }
 
   /** Submits the step of the token at `position` (`null`: the one that is drawn before it) and the draw of the next. */
-  #start(plan: DecodePlan, id: number | null, position: number, sampling: Sampling): StartedStep {
-    this.#timeline.begins(position + 1);
+  #start(plan: DecodePlan, id: number | null, position: number, sampling: Sampling, more: boolean): StartedStep {
+    const { steps } = this.#host;
+    // A step behind which the next one is queued has to halt behind a miss, and what is queued with it.
+    const mayScout = more && !steps.expectsClean && this.#hasPlace(position + 1);
+    this.#timeline.begins(position + (mayScout ? 2 : 1));
     const draw = samplingBytes(sampling, position + 1);
-    return this.#host.steps.start({ plan, id, position, draw, reads: [this.#drawnToken()] });
+    return steps.start({ plan, id, position, draw, mayScout, reads: [this.#drawnToken()] });
+  }
+
+  /**
+   * Whether a token can be run at `position` before the one in front of it is done. A ring holds a chunk beyond its window:
+   * what comes early takes the place of a key that the one in front still sees without it.
+   */
+  #hasPlace(position: number): boolean {
+    return position < this.#timeline.contextLength && this.#host.parts.sizes.chunk > 1;
   }
 
   #continues({ draws, step, id, rewinds, sampling }: QueuedStep, plan: DecodePlan, now: Sampling): boolean {
@@ -97,12 +109,10 @@ export class SessionDraws {
     signal: AbortSignal | undefined,
     more: boolean,
   ): Promise<number> {
-    const { steps, parts } = this.#host;
+    const { steps } = this.#host;
     const position = step.position + 1;
-    // A ring holds a chunk beyond its window: a queued token takes the place of a key that this one still sees without it.
-    const { contextLength } = this.#timeline;
-    const queue = more && steps.expectsClean && position < contextLength && parts.sizes.chunk > 1;
-    const next = queue ? this.#start(step.plan, null, position, sampling) : undefined;
+    const queue = more && steps.expectsClean && !step.mayScout && this.#hasPlace(position);
+    const next = queue ? this.#start(step.plan, null, position, sampling, more) : undefined;
     try {
       const rounds = steps.counts.decodeRounds;
       const id = firstWord(await steps.finish(step, signal));

@@ -71,13 +71,14 @@ export class Steps {
     const clock = new StepClock(start, this.#watched);
     const { queue } = this.#parts.gpu;
     const before = { ...queue.counts };
-    const { routing, bytes, rounds } = await finishStep(this.#parts, this.runAhead, step, clock, signal);
+    const { routing, bytes, rounds, scouts } = await finishStep(this.#parts, this.runAhead, step, clock, signal);
     const { counts } = this;
     counts.decodeTokens += 1;
     this.#lastDecodeEnd = performance.now();
     counts.decodeMs += this.#lastDecodeEnd - start;
     this.#addCounts(before);
     counts.decodeRounds += rounds;
+    counts.scouts += scouts;
     if (rounds === 1) counts.cleanSteps += 1;
     this.#cleanRun = rounds === 1 ? this.#cleanRun + 1 : 0;
     this.tokenDrawn();

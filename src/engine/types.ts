@@ -165,6 +165,8 @@ export interface Stats extends TierStats {
   readonly weightBytesRead: number;
   /** Submissions that decode tokens took in all: one for a clean step, one more for every replay. */
   readonly decodeRounds: number;
+  /** Tokens that were run while the one in front of them waited for experts, to learn what they want. */
+  readonly scouts: number;
   /** Decode steps in which every chosen expert was resident at once. */
   readonly cleanSteps: number;
   /** Decode steps that were submitted before the one in front of them was read back, and those of them that were void. */

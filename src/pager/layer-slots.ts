@@ -24,6 +24,15 @@ export interface Use {
   readonly back: number;
 }
 
+/** What an expert is put into a slot for, and whom it may not take that from. */
+export interface Placing {
+  readonly guess: boolean;
+  /** Experts that are not to be evicted; each further set is tried when the one before leaves none. */
+  readonly spare: readonly ReadonlySet<number>[];
+  /** What the step in hand chose in the layer, or seems to choose. */
+  readonly chosen: readonly number[];
+}
+
 /** What all layers count together. */
 export interface SlotCounts {
   expertsFetched: number;
@@ -117,18 +126,12 @@ export class LayerSlots {
 
   /**
    * Puts an expert that is not resident into a slot: a free one, or that of the expert the policy gives up.
-   * @param spare experts that are not to be evicted; each further set is tried when the one before leaves none.
    * @returns false when there is no slot for it.
    */
-  place(
-    expert: number,
-    bytes: Uint8Array<ArrayBuffer>,
-    guess: boolean,
-    spare: readonly ReadonlySet<number>[],
-    step: number,
-  ): boolean {
+  place(expert: number, bytes: Uint8Array<ArrayBuffer>, how: Placing, step: number): boolean {
+    const { guess } = how;
     this.#counts.expertBytesFetched += bytes.byteLength;
-    const slot = this.#table.takeFree() ?? this.#evictOne(spare, step);
+    const slot = this.#table.takeFree() ?? this.#evictOne(how, step);
     if (slot === undefined) {
       if (guess) this.#counts.prefetchesWasted += 1;
       return false;
@@ -193,14 +196,13 @@ export class LayerSlots {
     return Math.min(slots, this.#spec.numExperts, this.#spec.geometry.maxSlots);
   }
 
-  #evictOne(spare: readonly ReadonlySet<number>[], step: number): number | undefined {
+  #evictOne({ spare, chosen }: Placing, step: number): number | undefined {
     const resident = [...this.#table.resident];
     const candidates = spare
       .map((set) => resident.filter((expert) => !set.has(expert)))
       .find(({ length }) => length > 0);
     if (!candidates) return undefined;
-    const [chosen] = spare;
-    const victim = this.#policy.victim(candidates, step, chosen && [...chosen]);
+    const victim = this.#policy.victim(candidates, step, chosen);
     const slot = this.#table.evict(victim);
     this.#writeEntry(victim, ABSENT);
     this.#noteEviction(victim);

@@ -86,6 +86,8 @@ export class Pager {
   readonly #guesses = new Map<string, GuessRead>();
   /** What the last `acquire` named. */
   #wants: readonly Want[] = [];
+  /** What the last `guess` named: for a step after that. */
+  #nextWants: readonly Want[] = [];
   #step = 0;
   /** Somebody waits in `acquire`. */
   #stalled = false;
@@ -162,8 +164,25 @@ export class Pager {
     }
   }
 
+  /**
+   * Has what is missing of `wants`, all of them guesses, read for a step to come. They take a slot when they are there, none
+   * of an expert that they or the last `acquire` name, and keep it from other guesses until the next call.
+   * @returns what is missing.
+   */
+  guess(wants: readonly Want[]): readonly MissingExpert[] {
+    this.#nextWants = wants;
+    const missing = missingOf(wants, (moe, expert) => this.isResident(moe, expert));
+    const stop = new AbortController();
+    const limit = createLimiter(this.#parallelReads);
+    for (const want of missing) {
+      if (this.#guesses.size < MAX_LATE_READS) void this.#guess(want, stop.signal, stop, limit);
+    }
+    return missing;
+  }
+
   /** Ends the reads of guesses that are still under way: none comes into a slot afterwards. */
   async endGuesses(): Promise<void> {
+    this.#nextWants = [];
     const reads = [...this.#guesses.values()];
     for (const { stop } of reads) stop.abort();
     await Promise.all(reads.map(({ done }) => done));
@@ -287,8 +306,9 @@ export class Pager {
     const slots = this.#slotsOf(moe);
     if (slots.has(expert)) return; // read for a guess and for a demand
     const named = namedBy(this.#wants, moe);
-    const spare = guess ? [named] : [named, namedBy(this.#wants, moe, "demands")];
-    if (slots.place(expert, bytes, guess, spare, this.#step) || guess) return;
+    const all = new Set([...named, ...namedBy(this.#nextWants, moe)]);
+    const spare = guess ? [all] : [all, named, namedBy(this.#wants, moe, "demands")];
+    if (slots.place(expert, bytes, { guess, spare, chosen: [...named] }, this.#step) || guess) return;
     throw new RangeError(`layer ${this.#layers[moe]?.layer}: more experts demanded at once than slots`);
   }
 }

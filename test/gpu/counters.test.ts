@@ -356,7 +356,7 @@ describe("bytes", () => {
       ["fileBytes", picked],
       ["networkBytes", url],
     ] as const) {
-      const model = await loadModel(source, { contextLength: CONTEXT });
+      const model = await loadModel(source, { contextLength: CONTEXT, cache: false });
       const stats = await model.stats();
       await model.dispose();
       for (const key of ["memoryBytes", "fileBytes", "networkBytes"] as const) {

@@ -3,6 +3,7 @@ import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Session } from "../../src/engine/session.ts";
 import type { MemoryPlan } from "../../src/engine/types.ts";
 import { openCheckpoint } from "../../src/formats/open-checkpoint.ts";
+import { generate } from "../../src/generate/generate.ts";
 import { type Gpu, openGpu } from "../../src/gpu/device.ts";
 import { describeModel } from "../../src/models/registry.ts";
 import type { ModelSpec } from "../../src/models/spec.ts";
@@ -110,6 +111,15 @@ export async function answer(
     bits.push(bitsOf(logits));
   }
   return { ids, bits };
+}
+
+/** Prefills `prompt` and draws `steps` tokens on the GPU; the bits are the logits behind the last of them. */
+export async function drawnAnswer(session: Session, prompt: readonly number[], steps: number): Promise<Answer> {
+  await session.prefill(prompt);
+  const ids: number[] = [];
+  const settings = { temperature: 0.9, topK: 40, topP: 0.95, seed: 11, maxTokens: steps, stopIds: [] };
+  for await (const { id } of generate(session, settings, [], () => undefined)) ids.push(id);
+  return { ids, bits: [bitsOf(await session.nextLogits())] };
 }
 
 export function bitsOf(logits: Float32Array): Uint32Array {

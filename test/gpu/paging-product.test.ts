@@ -1,7 +1,7 @@
 /**
  * Same bits over the whole product of what paging can be told: eight budgets, how far a step runs on, what is prefetched,
  * a RAM tier or none, and reads that come late and out of order. Every run is compared cold and warm with the fully
- * resident one, after a storm of evictions too. A CI run takes the product along its diagonals; `VITE_GOLDEN=1` takes all.
+ * resident one, after a storm of evictions too, and when its tokens are drawn on the GPU. A CI run takes the product along its diagonals; `VITE_GOLDEN=1` takes all.
  */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Engine, EngineOptions } from "../../src/engine/engine.ts";
@@ -13,6 +13,7 @@ import {
   answer,
   budgetFor,
   difference,
+  drawnAnswer,
   type OpenedModel,
   openModel,
   type SharedDevice,
@@ -30,6 +31,7 @@ const REACHES: readonly EngineOptions[] = [
   { runAhead: 1, extraGuesses: 2 },
   { runAhead: Number.POSITIVE_INFINITY, extraGuesses: 4 },
   {}, // chosen by measurement
+  { runAhead: 3, extraGuesses: 0 }, // the token's MoE layers, and none of the next one's
 ];
 const PREFETCHES = ["none", "next-layer", "history"] as const;
 const LATENCIES_MS = [0, 50];
@@ -54,6 +56,7 @@ let model: OpenedModel;
 let prompt: number[];
 let plan: MemoryPlan;
 let expected: Answer;
+let expectedDraws: Answer;
 
 beforeAll(async () => {
   device = await shareDevice();
@@ -61,7 +64,10 @@ beforeAll(async () => {
   prompt = (await fetchJson<MaiGolden>("/test/fixtures/mai/base-f32/golden.json")).tokens.slice(0, 14);
   const { engine } = await device.engine(model, { contextLength: CONTEXT });
   plan = engine.memory();
-  expected = await answer(await engine.createSession(), prompt, STEPS);
+  const session = await engine.createSession();
+  expected = await answer(session, prompt, STEPS);
+  session.rewind(0);
+  expectedDraws = await drawnAnswer(session, prompt, STEPS);
   engine.dispose();
 });
 afterAll(() => expect(device.complaints).toEqual([]));
@@ -107,6 +113,8 @@ it.each(cases)("budget $budget, $reach, prefetch $prefetch, reads up to $latency
   await storm(engine);
   session.rewind(0);
   expect(difference(await answer(session, prompt, STEPS), expected), "warm").toBe("");
+  session.rewind(0);
+  expect(difference(await drawnAnswer(session, prompt, STEPS), expectedDraws), "drawn on the GPU").toBe("");
   const { gpuBytesPeak, evictions } = engine.stats();
   expect(gpuBytesPeak).toBeLessThanOrEqual(gpuBudgetBytes);
   if (budget < 0.3) expect(evictions).toBeGreaterThan(0);
