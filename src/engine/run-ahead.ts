@@ -26,7 +26,7 @@ const CHOOSE_EVERY = 8;
 /** Every so many choices one runs on to the end, by turns with each number of hints: what guesses are worth stays known. */
 const EXPLORE_EVERY = 16;
 /** Which is that of this token or the next: the one that is nearer to the last choice, and every so many times the other. */
-const EXPLORE_OTHER_EVERY = 8;
+const EXPLORE_OTHER_EVERY = 7;
 
 /** Waits tell apart what few and many experts cost, which differs little on far links: they are remembered longer. */
 const WAIT_MEMORY = 0.98;
@@ -139,23 +139,25 @@ export class RunAhead {
   #choose(): Reach {
     this.#choices += 1;
     const all = this.#numMoe;
-    const free = this.#options.layers === "auto";
-    const layers = free ? [...powersBelow(all), all, ...(this.#mayScout ? [2 * all] : [])] : [this.#reach.layers];
-    const hints = this.#options.hints === "auto" ? AUTO_HINTS : [this.#options.hints];
+    const { layers, hints } = this.#options;
+    const counts = hints === "auto" ? AUTO_HINTS : [hints];
+    const reaches = (ahead: number, most = counts.length) =>
+      counts.slice(0, most).map((count) => ({ layers: ahead, hints: count }));
+    if (layers !== "auto") return this.#cheapest(reaches(this.#reach.layers));
+    const within = [...powersBelow(all), all].flatMap((ahead) => reaches(ahead));
+    const beyond = reaches(2 * all, 2); // a scout says more for its bytes than many hints
     if (this.#choices % EXPLORE_EVERY === 0) {
       const turn = this.#choices / EXPLORE_EVERY;
-      const [here = 0, other = here] = free && this.#mayScout ? this.#ends() : layers.slice(-1);
-      return { layers: turn % EXPLORE_OTHER_EVERY === 0 ? other : here, hints: hints[turn % hints.length] ?? 0 };
+      const isOther = turn % EXPLORE_OTHER_EVERY === 0;
+      const ends = this.#mayScout && this.#reach.layers > all !== isOther ? beyond : reaches(all);
+      return ends[turn % ends.length] ?? this.#reach;
     }
-    const candidates = layers.flatMap((reach) => hints.map((count) => ({ layers: reach, hints: count })));
-    const costs = candidates.map((reach) => this.tokenCost(reach) * (this.#isTried(reach) ? 1 : UNTRIED));
-    return candidates[costs.indexOf(Math.min(...costs))] ?? this.#reach;
+    return this.#cheapest(this.#mayScout ? [...within, ...beyond] : within);
   }
 
-  /** The ends of this token and the next, the one first that the last choice is nearer to. */
-  #ends(): [number, number] {
-    const all = this.#numMoe;
-    return this.#reach.layers > all ? [2 * all, all] : [all, 2 * all];
+  #cheapest(candidates: readonly Reach[]): Reach {
+    const costs = candidates.map((reach) => this.tokenCost(reach) * (this.#isTried(reach) ? 1 : UNTRIED));
+    return candidates[costs.indexOf(Math.min(...costs))] ?? this.#reach;
   }
 
   /**

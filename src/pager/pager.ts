@@ -14,7 +14,7 @@ import { createLimiter, type Limiter } from "../util/limit.ts";
 import { LayerSlots, type PagingChange, type SlotCounts, type SlottedLayer, type Use } from "./layer-slots.ts";
 import { createPolicy, type PolicyName } from "./policy.ts";
 import type { Slabs } from "./slabs.ts";
-import { type MissingExpert, missingOf, namedBy, type Want } from "./wants.ts";
+import { type MissingExpert, missingOf, namedBy, type Want, withSlots } from "./wants.ts";
 
 /** How urgent a read is, and when it is no longer wanted. */
 export interface ExpertReadOptions {
@@ -131,13 +131,13 @@ export class Pager {
   /**
    * Makes the wanted experts resident: what is missing is read in one batch, demands before guesses, and placed as it
    * arrives. No expert that a want of the same layer names is evicted for another, unless a demand would find no slot:
-   * then it takes a guess's. A guess that finds no slot is dropped. A layer's demands must not outnumber its slots.
+   * then it takes a guess's. Guesses for which there is no slot are not read. A layer's demands must not outnumber its slots.
    * It ends when every demand is in its slot and guesses were given their time; later ones take a slot when they come.
    * When it rejects, all reads have ended, and what had arrived is in place and sound.
    */
   async acquire(wants: readonly Want[], { signal, graceMs = Number.POSITIVE_INFINITY }: Patience = {}): Promise<void> {
-    this.#wants = wants;
-    const missing = missingOf(wants, (moe, expert) => this.isResident(moe, expert));
+    this.#wants = withSlots(wants, (moe) => this.numSlots(moe));
+    const missing = missingOf(this.#wants, (moe, expert) => this.isResident(moe, expert));
     if (missing.length === 0) return;
     const start = performance.now();
     this.#stalled = true;
@@ -166,12 +166,14 @@ export class Pager {
 
   /**
    * Has what is missing of `wants`, all of them guesses, read for a step to come. They take a slot when they are there, none
-   * of an expert that they or the last `acquire` name, and keep it from other guesses until the next call.
+   * of an expert that they or the last `acquire` name, and keep it from other guesses until the next call. Those for which
+   * there is no slot beside what that `acquire` named are not read.
    * @returns what is missing.
    */
   guess(wants: readonly Want[]): readonly MissingExpert[] {
-    this.#nextWants = wants;
-    const missing = missingOf(wants, (moe, expert) => this.isResident(moe, expert));
+    this.#nextWants = withSlots(wants, (moe) => this.numSlots(moe), this.#wants);
+    const isComing = (moe: number, expert: number) => namedBy(this.#wants, moe).has(expert);
+    const missing = missingOf(this.#nextWants, (moe, expert) => this.isResident(moe, expert) || isComing(moe, expert));
     const stop = new AbortController();
     const limit = createLimiter(this.#parallelReads);
     for (const want of missing) {
@@ -307,7 +309,7 @@ export class Pager {
     if (slots.has(expert)) return; // read for a guess and for a demand
     const named = namedBy(this.#wants, moe);
     const all = new Set([...named, ...namedBy(this.#nextWants, moe)]);
-    const spare = guess ? [all] : [all, named, namedBy(this.#wants, moe, "demands")];
+    const spare = guess ? [all] : [all, named];
     if (slots.place(expert, bytes, { guess, spare, chosen: [...named] }, this.#step) || guess) return;
     throw new RangeError(`layer ${this.#layers[moe]?.layer}: more experts demanded at once than slots`);
   }

@@ -30,7 +30,35 @@ export function missingOf(
   return [...found.values()];
 }
 
-/** Experts of MoE layer `moe` that `wants` name: all of them, or those demanded. */
-export function namedBy(wants: readonly Want[], moe: number, which: "all" | "demands" = "all"): Set<number> {
-  return new Set(wants.flatMap((want) => (want.moe === moe && (which === "all" || !want.guess) ? want.experts : [])));
+/**
+ * `wants` without the guesses that would find no slot beside what else is named: in every layer the first of them stay, as
+ * far as its slots go. Demands all stay, resident or not.
+ * @param named wants of others, which keep their slots.
+ */
+export function withSlots(
+  wants: readonly Want[],
+  numSlots: (moe: number) => number,
+  named: readonly Want[] = [],
+): Want[] {
+  const demands = wants.filter(({ guess }) => !guess);
+  const taken = new Map<number, Set<number>>();
+  const takenIn = (moe: number): Set<number> => {
+    const known = taken.get(moe) ?? namedBy([...named, ...demands], moe);
+    taken.set(moe, known);
+    return known;
+  };
+  return wants.map((want) => {
+    if (!want.guess) return want;
+    const inLayer = takenIn(want.moe);
+    const most = numSlots(want.moe);
+    const experts = want.experts.filter(
+      (expert) => inLayer.has(expert) || (inLayer.size < most && inLayer.add(expert)),
+    );
+    return { ...want, experts };
+  });
+}
+
+/** Experts of MoE layer `moe` that `wants` name. */
+export function namedBy(wants: readonly Want[], moe: number): Set<number> {
+  return new Set(wants.flatMap((want) => (want.moe === moe ? want.experts : [])));
 }

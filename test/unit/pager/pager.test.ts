@@ -116,19 +116,16 @@ describe("acquire", () => {
     expect(reads).toEqual(["0:5", "0:6", "1:1", "1:2", "0:7"]);
   });
 
-  test("what was read is told as no longer needed, in a slot or not", async () => {
-    const { pager, reads, done, demand, guess } = setUp({ slots: 2 });
-    await pager.acquire([demand([0, 1]), guess([2])]);
-    expect(pager.counts).toMatchObject({ prefetchesWasted: 1, expertsFetched: 2 });
-    expect(reads).toHaveLength(3);
-    expect(done).toEqual([SLOT_BYTES, SLOT_BYTES, SLOT_BYTES]);
-  });
-
-  test("a guess finds no slot when all of them are wanted: dropped and counted", async () => {
-    const { pager, resident, expectSound, demand, guess } = setUp({ slots: 2 });
-    await pager.acquire([demand([0, 1]), guess([2, 3])]);
-    expect(resident()).toEqual([0, 1]);
-    expect(pager.counts).toMatchObject({ prefetchesWasted: 2, expertsFetched: 2, evictions: 0 });
+  test("guesses for which there is no slot beside what is wanted are not read", async () => {
+    const { pager, reads, done, resident, expectSound, demand, guess } = setUp({ slots: 3, layers: 2 });
+    await pager.acquire([guess([4, 0, 5, 6], 0), demand([0, 1], 0), guess([2, 3, 4, 5], 1)]);
+    expect(reads).toEqual(["0:0", "0:1", "0:4", "1:2", "1:3", "1:4"]);
+    expect([resident(0), resident(1)]).toEqual([
+      [0, 1, 4],
+      [2, 3, 4],
+    ]);
+    expect(pager.counts).toMatchObject({ prefetchesWasted: 0, expertsFetched: 6, evictions: 0 });
+    expect(done).toHaveLength(6);
     expectSound();
   });
 
@@ -136,21 +133,6 @@ describe("acquire", () => {
     const { pager, resident, expectSound, demand } = setUp({ slots: 2 });
     await expect(pager.acquire([demand([0, 1, 2])])).rejects.toThrow(/layer 10/);
     expect(resident()).toHaveLength(2);
-    expectSound();
-  });
-
-  test("a demand that finds only guesses of its own layer takes the slot of one", async () => {
-    const { pager, resident, expectSound, demand, guess } = setUp({
-      slots: 3,
-      read: async (expert) => {
-        if (expert === 0) await new Promise((resolve) => setTimeout(resolve, 10)); // the guesses are there first
-        return expertBytes(10, expert);
-      },
-    });
-    await pager.acquire([demand([0, 1]), guess([2, 3, 4])]);
-    expect(resident()).toEqual(expect.arrayContaining([0, 1]));
-    expect(resident()).toHaveLength(3);
-    expect(pager.counts.prefetchesWasted).toBe(2);
     expectSound();
   });
 
@@ -259,7 +241,7 @@ describe("late guesses", () => {
   });
 
   test("never take the slot of what was named last", async () => {
-    const { pager, resident, expectSound, demand, guess, arrive } = held(2);
+    const { pager, done, resident, expectSound, demand, guess, arrive } = held(2);
     const first = pager.acquire([demand([0]), guess([5])], soon);
     await arrive(0);
     await first;
@@ -269,6 +251,7 @@ describe("late guesses", () => {
     await arrive(5);
     expect(resident()).toEqual([1, 2]);
     expect(pager.counts.prefetchesWasted).toBe(1);
+    expect(done).toHaveLength(4); // in a slot or not
     expectSound();
   });
 
@@ -320,6 +303,18 @@ describe("late guesses", () => {
     expect(pager.counts.expertsFetched).toBe(1);
   });
 
+  test("those for a step to come are ended with the others", async () => {
+    const { pager, resident, demand, guess, arrive } = held(3);
+    const acquired = pager.acquire([demand([0])], soon);
+    pager.guess([guess([1, 2])]);
+    await arrive(0);
+    await acquired;
+    const ended = pager.endGuesses();
+    await arrive(1, 2);
+    await ended;
+    expect(resident()).toEqual([0]);
+  });
+
   test("do not pile up: beyond a number under way none is read", async () => {
     let reads = 0;
     const { pager, demand, guess } = setUp({
@@ -352,7 +347,7 @@ describe("late guesses", () => {
     };
     const geometry = { ...slabGeometry(SLOT_BYTES, NUM_EXPERTS, 2, 1 << 20), slotBytes };
     const layer: PagedLayer = { layer: 10, numExperts: NUM_EXPERTS, geometry, read };
-    const pager = new Pager({ ...fake.gpu, queue: { ...fake.gpu.queue, write: () => {} } as never }, [layer], "lru", 3);
+    const pager = new Pager({ ...fake.gpu, queue: { ...fake.gpu.queue, write: () => {} } as never }, [layer], "lru", 8);
     const wants = [{ moe: 0, experts: [1, 2, 3, 4, 5, 6, 7], guess: true }];
     await pager.acquire([{ moe: 0, experts: [0], guess: false }, ...wants], soon);
     expect(open).toEqual([0, 1, 2, 3, 4, 5, 6]);
@@ -369,6 +364,41 @@ describe("late guesses", () => {
     await expect(acquired).rejects.toMatchObject({ name: "AbortError" });
     await arrive(1);
     expect(resident()).toEqual([0]);
+    expectSound();
+  });
+});
+
+describe("guesses for a step to come", () => {
+  test("are read behind the step's own wants, as far as slots go beside them", async () => {
+    const { pager, reads, resident, expectSound, demand, guess } = setUp({ slots: 3, layers: 2 });
+    const acquired = pager.acquire([demand([0, 1], 0)]);
+    expect(pager.guess([guess([1, 5, 6], 0), guess([2, 3], 1)])).toEqual([
+      { moe: 0, expert: 5, guess: true },
+      { moe: 1, expert: 2, guess: true },
+      { moe: 1, expert: 3, guess: true },
+    ]);
+    await acquired;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    expect(reads).toEqual(["0:0", "0:1", "0:5", "1:2", "1:3"]);
+    expect([resident(0), resident(1)]).toEqual([
+      [0, 1, 5],
+      [2, 3],
+    ]);
+    expectSound();
+  });
+
+  test("keep their slots from later guesses, and give them to demands where nothing else is left", async () => {
+    const { pager, resident, expectSound, demand, guess, use } = setUp({ slots: 3 });
+    await pager.acquire([demand([0, 1])]);
+    use(0, 1);
+    pager.guess([guess([5, 6])]);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    expect(resident()).toEqual([0, 1, 5]);
+    await pager.acquire([demand([2]), guess([3])]);
+    expect(resident()).toEqual([2, 3, 5]); // 5 was never used, and is the last to go
+    await pager.acquire([demand([2, 3, 4])]);
+    expect(resident()).toEqual([2, 3, 4]);
+    expect(pager.counts.prefetchesWasted).toBe(1);
     expectSound();
   });
 });
