@@ -46,6 +46,7 @@ export function rowsOf(stats: Stats, since: Stats): Row[] {
     row("Guesses used, wasted", (of) => `${of("prefetchesUseful")}, ${of("prefetchesWasted")}`),
     row("Waiting for experts", (of) => duration(of("stallMs"))),
     row("Rounds, clean steps", (of) => `${of("decodeRounds")}, ${of("cleanSteps")}`),
+    row("Next tokens scouted", (of) => `${of("scouts")}`),
     row("Queued ahead, dropped", (of) => `${of("queuedSteps")}, ${of("queuedStepsDropped")}`),
     row("From the network", (of) => bytes(of("networkBytes"))),
     row("From files, memory", (of) => `${bytes(of("fileBytes"))}, ${bytes(of("memoryBytes"))}`),

@@ -135,7 +135,7 @@ export const FIELDS: Readonly<Record<SettingName, Field>> = {
   },
   runAhead: number("run-ahead", "Run ahead of a miss", [0, 1000, 1], null, {
     empty: "measured",
-    note: "MoE layers; empty: what measures best",
+    note: "MoE layers, the next token's behind this one's; empty: what measures best",
   }),
   extraGuesses: number("extra-guesses", "Extra guesses a layer", [0, 8, 1], null, {
     empty: "measured",

@@ -123,7 +123,8 @@ export interface LoadOptions {
   readonly policy?: PolicyName;
   /**
    * MoE layers that a decode step runs on for behind a missed expert, to fetch what they want with it; 0 stops at the
-   * first miss. Default "auto": what measures best on this device and link.
+   * first miss. As many more than the model has are run of the token that seems to come next, up to all of them. Default
+   * "auto": what measures best on this device and link.
    */
   readonly runAhead?: number | "auto";
   /** Experts below the top-k cut that are fetched too in each of those layers, 0 to 8. Default "auto". */

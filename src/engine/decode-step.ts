@@ -1,8 +1,8 @@
 /**
  * One decode step: submit the whole token, read back what it chose, and stand by it when every chosen expert was
  * resident. Otherwise fetch, and run again from the first MoE layer that missed one; nothing computed behind a miss is
- * used but as a hint of what later layers, and the next token, are likely to want. A step is started and finished apart, so that the next one
- * can be queued in between; when the first one misses, the GPU halts what was queued behind it.
+ * used but as a hint of what later layers, and the next token, are likely to want. A step is started and finished apart, so
+ * that the next one can be queued in between; when the first one misses, the GPU halts what was queued behind it.
  */
 import { type ReadTimes, readTimes, type Span } from "../gpu/queue.ts";
 import type { Patience } from "../pager/pager.ts";

@@ -53,13 +53,17 @@ export function decodePlan(all: Parts, kv: KvCache, logits: LedgerBuffer): Decod
     addAndNorm(parts, x, end, weights.gain("outputNorm"), last), // h [D]
     ...headCommands(parts, logits), // logits [V]
   ];
-  const scout = tokenPass(parts, kv, { keeps: false, recordAt: decodeRecordBytes(parts.sizes) / 4 });
   return {
     forward,
     sample: sample(host, spec.vocabSize, logits, scratch.sampling, buffers.ids),
     replayAt: routers.map(({ from }) => from),
-    scouts: all.allResident ? [] : scout.routers.map(({ to }) => scout.commands.slice(0, to)),
+    scouts: all.allResident ? [] : scoutPasses(parts, kv),
   };
+}
+
+function scoutPasses(parts: Parts, kv: KvCache): Command[][] {
+  const { commands, routers } = tokenPass(parts, kv, { keeps: false, recordAt: decodeRecordBytes(parts.sizes) / 4 });
+  return routers.map(({ to }) => commands.slice(0, to));
 }
 
 /** From the token id in `ids` to the residual stream behind the last layer, where `last` is not in it yet. */

@@ -19,7 +19,10 @@ export interface EngineOptions {
   /** Caches of that length that are reserved. Default 1. */
   readonly reservedSessions?: number | undefined;
   readonly policy?: PolicyName | undefined;
-  /** MoE layers that a decode step runs on for behind a miss, to learn what they want; "auto" = what measures best. */
+  /**
+   * MoE layers that a decode step runs on for behind a miss, to learn what they want; beyond the model's number those of the
+   * token that seems to come next. "auto" = what measures best.
+   */
   readonly runAhead?: number | "auto" | undefined;
   /** Experts below the top-k cut that are fetched too in each of those layers, up to 8; "auto" = what measures best. */
   readonly extraGuesses?: number | "auto" | undefined;

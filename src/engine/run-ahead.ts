@@ -2,7 +2,8 @@
  * How far a decode step runs on behind a missed expert, and how many experts below the top-k cut it names besides: chosen
  * from what rounds, fetches and misses were measured to cost. Running on costs GPU time and buys round trips, since
  * what later layers seem to want is fetched with what is certain; naming more costs bytes and buys round trips too.
- * Beyond the token's end a step runs on into the token that it seems to draw, while it waits (`scout.ts`). A choice changes when a token is ready, never which.
+ * Beyond its end a step runs on into the token that it seems to draw, while it waits (`scout.ts`). A choice changes when a
+ * token is ready, never which.
  */
 import { LinearCost, RunningMean } from "../util/running.ts";
 

@@ -172,7 +172,10 @@ export interface Stats extends TierStats {
   /** Decode steps that were submitted before the one in front of them was read back, and those of them that were void. */
   readonly queuedSteps: number;
   readonly queuedStepsDropped: number;
-  /** MoE layers that a step now runs on for behind a miss, and experts below the cut that are fetched in each of them. */
+  /**
+   * MoE layers that a step now runs on for behind a miss, beyond the model's number those of the next token; and experts
+   * below the cut that are fetched in each of its own.
+   */
   readonly runAheadLayers: number;
   readonly extraGuesses: number;
   /** Expert look-ups of final results that found the expert resident before the step, and those that did not. */

@@ -91,6 +91,7 @@ export class Pager {
   #step = 0;
   /** Somebody waits in `acquire`. */
   #stalled = false;
+  #isDisposed = false;
 
   constructor(gpu: Gpu, layers: readonly PagedLayer[], policy: PolicyName, slotsPerLayer: number) {
     this.#gpu = gpu;
@@ -171,6 +172,7 @@ export class Pager {
    * @returns what is missing.
    */
   guess(wants: readonly Want[]): readonly MissingExpert[] {
+    if (this.#isDisposed) return [];
     this.#nextWants = withSlots(wants, (moe) => this.numSlots(moe), this.#wants);
     const isComing = (moe: number, expert: number) => namedBy(this.#wants, moe).has(expert);
     const missing = missingOf(this.#nextWants, (moe, expert) => this.isResident(moe, expert) || isComing(moe, expert));
@@ -287,6 +289,7 @@ export class Pager {
   }
 
   dispose(): void {
+    this.#isDisposed = true;
     void this.endGuesses();
     for (const slots of this.#slots) slots.destroy();
     this.residency.destroy();

@@ -400,6 +400,8 @@ describe("guesses for a step to come", () => {
     expect(resident()).toEqual([2, 3, 4]);
     expect(pager.counts.prefetchesWasted).toBe(1);
     expectSound();
+    pager.dispose();
+    expect(pager.guess([guess([7])])).toEqual([]);
   });
 });
 
