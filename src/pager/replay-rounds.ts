@@ -5,7 +5,7 @@
  *
  * What is modelled and not known from a trace: the routing that later layers show behind a miss. It is taken to be the
  * final one, each expert replaced by a wrong one with probability 1 - `hintAccuracy`, by a seeded draw. Prefill chunks,
- * resizes and reads that fail are not modelled.
+ * resizes, scouts of the next token and reads that fail are not modelled.
  */
 import type { EvictionPolicy } from "./policy.ts";
 import { createPrefetcher, type Prefetcher } from "./prefetcher.ts";
@@ -13,6 +13,7 @@ import { checkedEvent, count, newReplayCounts, type ReplayCounts, type ReplayOpt
 import { createReplayPolicy } from "./replay-policies.ts";
 import { SlotTable } from "./slot-table.ts";
 import type { TraceStep } from "./trace-file.ts";
+import { type Want, withSlots } from "./wants.ts";
 
 export interface RoundOptions extends ReplayOptions {
   /** MoE layers past the first missing one that are guessed for; Infinity for all. `guesses` more come from `prefetch`. */
@@ -39,12 +40,6 @@ interface Layer {
   /** Fetched on a guess and not used yet. */
   readonly guessed: Set<number>;
   readonly touched: Set<number>;
-}
-
-interface Want {
-  readonly moe: number;
-  readonly experts: readonly number[];
-  readonly guess: boolean;
 }
 
 /**
@@ -141,7 +136,7 @@ class RoundReplay {
   #acquire(index: number, wants: readonly Want[]): number {
     let fetched = 0;
     let demands = 0;
-    for (const { moe, experts, guess } of wants) {
+    for (const { moe, experts, guess } of withSlots(wants, () => this.#options.slotsPerLayer)) {
       for (const expert of new Set(experts)) {
         if (this.#layers[moe]?.table.has(expert)) continue;
         fetched += 1;
@@ -157,18 +152,12 @@ class RoundReplay {
   #place(index: number, moe: number, expert: number, guess: boolean, chosen: readonly number[]): void {
     const layer = this.#layers[moe];
     if (!layer) return;
-    const slot = layer.table.takeFree() ?? this.#evictOne(layer, index, chosen);
-    if (slot === undefined) {
-      this.#counts.wasted += 1; // only a guess can find all slots wanted
-      return;
-    }
-    layer.table.place(expert, slot);
+    layer.table.place(expert, layer.table.takeFree() ?? this.#evictOne(layer, index, chosen));
     if (guess) layer.guessed.add(expert);
   }
 
-  #evictOne(layer: Layer, index: number, chosen: readonly number[]): number | undefined {
+  #evictOne(layer: Layer, index: number, chosen: readonly number[]): number {
     const candidates = [...layer.table.resident].filter((expert) => !chosen.includes(expert)).sort((a, b) => a - b);
-    if (candidates.length === 0) return undefined;
     const victim = layer.policy.victim(candidates, index, chosen);
     this.#counts.evictions += 1;
     if (layer.guessed.delete(victim)) this.#counts.wasted += 1;

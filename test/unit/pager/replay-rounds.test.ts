@@ -65,6 +65,16 @@ describe("by hand: a token of three layers, cold, then warm", () => {
     expect(counts.wasted).toBe(counts.guessLoads);
   });
 
+  test("guesses for which a layer has no slot are not fetched", () => {
+    const steps = stepsOfLayers([
+      [[0], [3, 4]],
+      [[5], [1, 2]],
+      [[6], [5, 6]], // 3 and 4 are popular and absent, and the hints take both slots
+    ]);
+    const counts = replayRounds(steps, { ...PLAIN, runAhead: 1, prefetch: "popular", guesses: 2 });
+    expect(counts).toMatchObject({ demandLoads: 3, guessLoads: 6, timely: 6, wasted: 0 });
+  });
+
   test("further guesses come with a miss only, beyond the hints", () => {
     const steps = stepsOfLayers([
       [[0], [1]], // nothing is popular yet; 1 by its hint
