@@ -226,8 +226,10 @@ describe("a step that watches its misses", () => {
     ["a later miss does not move the mark", { moe: 2, absent: [7], miss: [1, 0], runAhead: 2 }, [1, 0]],
     ["a step that has gone far enough halts, hit or miss", { moe: 2, miss: [1, 0] }, [1, 1]],
     ["without run-ahead the first miss halts", { moe: 1, absent: [8], runAhead: 0 }, [1, 1]],
-    ["the last layer halts what missed", { moe: 3, miss: [1, 0], runAhead: 9 }, [1, 1]],
-    ["the last layer halts its own miss", { moe: 3, absent: [6], runAhead: 9 }, [3, 1]],
+    ["the last layer halts what missed", { moe: 3, miss: [1, 0], runAhead: 4 }, [1, 1]],
+    ["the last layer halts its own miss", { moe: 3, absent: [6], runAhead: 4 }, [3, 1]],
+    ["but not a step that runs on into the next token", { moe: 3, miss: [1, 0], runAhead: 5 }, [1, 0]],
+    ["nor where it misses itself", { moe: 3, absent: [6], runAhead: 5 }, [3, 0]],
     ["the last layer does not halt a clean step", { moe: 3, runAhead: 0 }, [NONE, 0]],
   ])("%s", async (_, at, expected) => {
     expect((await watched({ hints: 1, ...at })).miss).toEqual(expected);
