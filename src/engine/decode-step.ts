@@ -144,8 +144,8 @@ function withinToken({ sizes }: Parts, { layers, hints }: Reach): Reach {
 async function scoutNext(parts: Parts, runAhead: RunAhead, step: StartedStep): Promise<number> {
   const layers = step.reach.layers - parts.sizes.numMoeLayers;
   if (layers <= 0) return 0;
-  const missing = parts.pager.guess(await scout(parts, step, layers));
-  runAhead.scouted(layers, missing.length);
+  parts.pager.guess(await scout(parts, step, layers));
+  runAhead.scouted(layers);
   return 1;
 }
 

@@ -38,8 +38,10 @@ export interface DecodePlan {
   readonly sample: Command;
   /** Per MoE layer: index in `forward` of its router, where a replay begins. */
   readonly replayAt: readonly number[];
-  /** Per MoE layer: from the token id in `ids` to its routing, and no further; see `scout.ts`. */
-  readonly scouts: readonly (readonly Command[])[];
+  /** From the token id in `ids` to the last layer, for a scout; empty where every expert has its slot for good. */
+  readonly scout: readonly Command[];
+  /** Per MoE layer: commands of `scout` that its routing takes. */
+  readonly scoutTo: readonly number[];
 }
 
 export function decodePlan(all: Parts, kv: KvCache, logits: LedgerBuffer): DecodePlan {
@@ -53,17 +55,19 @@ export function decodePlan(all: Parts, kv: KvCache, logits: LedgerBuffer): Decod
     addAndNorm(parts, x, end, weights.gain("outputNorm"), last), // h [D]
     ...headCommands(parts, logits), // logits [V]
   ];
+  const scout = all.allResident ? undefined : tokenPass(parts, kv, { keeps: false, recordAt: recordWords(parts) });
   return {
     forward,
     sample: sample(host, spec.vocabSize, logits, scratch.sampling, buffers.ids),
     replayAt: routers.map(({ from }) => from),
-    scouts: all.allResident ? [] : scoutPasses(parts, kv),
+    scout: scout?.commands ?? [],
+    scoutTo: scout?.routers.map(({ to }) => to) ?? [],
   };
 }
 
-function scoutPasses(parts: Parts, kv: KvCache): Command[][] {
-  const { commands, routers } = tokenPass(parts, kv, { keeps: false, recordAt: decodeRecordBytes(parts.sizes) / 4 });
-  return routers.map(({ to }) => commands.slice(0, to));
+/** A scout's record lies behind the step's. */
+function recordWords({ sizes }: Parts): number {
+  return decodeRecordBytes(sizes) / 4;
 }
 
 /** From the token id in `ids` to the residual stream behind the last layer, where `last` is not in it yet. */

@@ -113,10 +113,9 @@ export class RunAhead {
     this.#seen(guess).experts.add(missing);
   }
 
-  /** A scout named the wants of the next token's first `layers` MoE layers; so many experts of them were not there. */
-  scouted(layers: number, missing: number): void {
+  /** A scout named the wants of the next token's first `layers` MoE layers. */
+  scouted(layers: number): void {
     this.#scoutedNext = layers;
-    this.#scouted.experts.add(missing / layers);
   }
 
   /** What the layers of a round turned out to be: clean up to the one that missed. */

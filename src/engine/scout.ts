@@ -23,8 +23,7 @@ export interface WaitingStep {
  */
 export async function scout(parts: Parts, { plan, position }: WaitingStep, layers: number): Promise<Want[]> {
   const { gpu, scratch, sizes, spec } = parts;
-  const commands = plan.scouts[layers - 1];
-  if (!commands) return [];
+  const commands = plan.scout.slice(0, plan.scoutTo[layers - 1]);
   unhalt(gpu, scratch);
   writeStep(gpu, scratch, position + 1, 1, { layers: sizes.numMoeLayers + layers, hints: 0 });
   const bytes = decodeRecordBytes(sizes);

@@ -169,10 +169,9 @@ export class Pager {
    * Has what is missing of `wants`, all of them guesses, read for a step to come. They take a slot when they are there, none
    * of an expert that they or the last `acquire` name, and keep it from other guesses until the next call. Those for which
    * there is no slot beside what that `acquire` named are not read.
-   * @returns what is missing.
    */
-  guess(wants: readonly Want[]): readonly MissingExpert[] {
-    if (this.#isDisposed) return [];
+  guess(wants: readonly Want[]): void {
+    if (this.#isDisposed) return;
     this.#nextWants = withSlots(wants, (moe) => this.numSlots(moe), this.#wants);
     const isComing = (moe: number, expert: number) => namedBy(this.#wants, moe).has(expert);
     const missing = missingOf(this.#nextWants, (moe, expert) => this.isResident(moe, expert) || isComing(moe, expert));
@@ -181,7 +180,6 @@ export class Pager {
     for (const want of missing) {
       if (this.#guesses.size < MAX_LATE_READS) void this.#guess(want, stop.signal, stop, limit);
     }
-    return missing;
   }
 
   /** Ends the reads of guesses that are still under way: none comes into a slot afterwards. */

@@ -88,7 +88,7 @@ function playToken(machine: Machine, runAhead: RunAhead, random: () => number, s
     const waitMs = (fetchMs + experts * expertMs) * (wasGuessed ? lateShare : 1);
     runAhead.fetchTook(report, experts, waitMs);
     scouts.layers = Math.max(0, reach.layers - numMoe);
-    if (scouts.layers > 0) runAhead.scouted(scouts.layers, 2 * scouts.layers);
+    if (scouts.layers > 0) runAhead.scouted(scouts.layers);
     ms += Math.max(waitMs, scouts.layers > 0 ? roundTripMs + scouts.layers * layerMs : 0);
     from = missed;
   }

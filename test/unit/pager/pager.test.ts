@@ -372,11 +372,7 @@ describe("guesses for a step to come", () => {
   test("are read behind the step's own wants, as far as slots go beside them", async () => {
     const { pager, reads, resident, expectSound, demand, guess } = setUp({ slots: 3, layers: 2 });
     const acquired = pager.acquire([demand([0, 1], 0)]);
-    expect(pager.guess([guess([1, 5, 6], 0), guess([2, 3], 1)])).toEqual([
-      { moe: 0, expert: 5, guess: true },
-      { moe: 1, expert: 2, guess: true },
-      { moe: 1, expert: 3, guess: true },
-    ]);
+    pager.guess([guess([1, 5, 6], 0), guess([2, 3], 1)]);
     await acquired;
     await new Promise((resolve) => setTimeout(resolve, 0));
     expect(reads).toEqual(["0:0", "0:1", "0:5", "1:2", "1:3"]);
@@ -388,7 +384,7 @@ describe("guesses for a step to come", () => {
   });
 
   test("keep their slots from later guesses, and give them to demands where nothing else is left", async () => {
-    const { pager, resident, expectSound, demand, guess, use } = setUp({ slots: 3 });
+    const { pager, reads, resident, expectSound, demand, guess, use } = setUp({ slots: 3 });
     await pager.acquire([demand([0, 1])]);
     use(0, 1);
     pager.guess([guess([5, 6])]);
@@ -401,7 +397,10 @@ describe("guesses for a step to come", () => {
     expect(pager.counts.prefetchesWasted).toBe(1);
     expectSound();
     pager.dispose();
-    expect(pager.guess([guess([7])])).toEqual([]);
+    const before = reads.length;
+    pager.guess([guess([7])]);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    expect(reads).toHaveLength(before);
   });
 });
 
